@@ -77,7 +77,7 @@ def from_ms(ms: int) -> datetime:
 
 
 def day_start(day: date) -> datetime:
-    """Return the first moment of `day`; the day is `[day_start(day), day_start(day + 1))`."""
+    """Return the first moment of a date in UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 

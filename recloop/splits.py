@@ -38,7 +38,9 @@ def split_by_time(
     times = np.sort(np.asarray(times_ms, dtype=np.int64))
     times = times[times < end_ms]
     if len(times) < 100:
-        raise TrainingError(f"{len(times)} events lie before the end; at least 100 are needed. Ingest more, or train later.")
+        raise TrainingError(
+            f"{len(times)} events lie before the end; at least 100 are needed. Ingest more, or train later."
+        )
     first, second = (int(times[int(len(times) * share)]) for share in (base, base + stack))
     if not times[0] < first < second:
         raise TrainingError(

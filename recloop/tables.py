@@ -96,7 +96,7 @@ class Table:
         return ", ".join(f"{column} {kind}" for column, kind in self.columns.items())
 
 
-_RAW = {
+_RAW: dict[str, str] = {
     Column.PAYLOAD: "binary",
     Column.ORIGIN: "string",
     Column.KAFKA_PARTITION: "int",
@@ -104,7 +104,7 @@ _RAW = {
     Column.INGEST_TIME: "timestamp",
     Column.INGEST_DATE: "date",
 }
-_CONTEXT = {
+_CONTEXT: dict[str, str] = {
     Column.SLATE_ID: "string",
     Column.POSITION: "int",
     Column.PROPENSITY: "double",

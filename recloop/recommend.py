@@ -1,0 +1,265 @@
+"""From a user state to scored candidates: retrieval → filter → rank. The same code evaluates and serves a bundle.
+
+The two heavy steps, the ONNX user encoder and the LightGBM heads, come in as functions, so that the kernel stays
+light and a test can look at everything between them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recloop.bundles import BundleFile, Manifest, read_json
+from recloop.clock import MS_PER_SECOND
+from recloop.features import EVERYONE
+from recloop.labels import CLICK_ACTIONS, HIDE_ACTIONS, LIKE_ACTIONS, Head
+from recloop.ranking import Context, Indices, Items, Matrix, UserState, Vocabularies, ranking_matrix
+from recloop.sequences import ACTION_CODES, MAX_ACTIONS, RecentActions
+
+N_SEQUENCE, N_CF, N_POPULAR, N_FRESH = 150, 100, 80, 20
+"""Candidates nominated by each source for one request."""
+
+GAP_BUCKETS = 32
+"""Time gaps are encoded as floor(log2(seconds)) + 1, clipped; 0 is padding."""
+
+Encode = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
+"""(items, actions, gaps), each int64 [batch, MAX_ACTIONS], newest last, 0 = padding → vectors float32 [batch, d]."""
+
+Predict = Callable[[Matrix], NDArray[np.floating]]
+"""Ranking matrix [n, f] → calibrated probability [n]."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What retrieval nominated: catalogue rows, the first source that named each, and both retrieval scores."""
+
+    rows: Indices
+    sources: tuple[str, ...]
+    cf_scores: NDArray[np.float64]
+    sequence_scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Candidates with one probability array per head."""
+
+    candidates: Candidates
+    heads: dict[str, NDArray[np.floating]]
+
+
+def encode_sequence(
+    recent: RecentActions, items: Items, *, now_ms: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return (items, actions, gaps), each int64 [MAX_ACTIONS], right-aligned, 0 = padding.
+
+    An item is its catalogue row + 1; one that the catalogue lacks is left out. The gap is the age at `now_ms`.
+    """
+    known = [place for place, item_id in enumerate(recent.item_ids) if item_id in items.index][-MAX_ACTIONS:]
+    encoded = np.zeros((3, MAX_ACTIONS), dtype=np.int64)
+    if known:
+        encoded[0, -len(known) :] = [items.index[recent.item_ids[place]] + 1 for place in known]
+        encoded[1, -len(known) :] = [ACTION_CODES[recent.actions[place]] for place in known]  # type: ignore[index]
+        encoded[2, -len(known) :] = gap_buckets(now_ms - np.array([recent.times_ms[place] for place in known]))
+    return encoded[0], encoded[1], encoded[2]
+
+
+def gap_buckets(gaps_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the bucket of each time gap: 1 below two seconds, one more for each doubling.
+
+    >>> gap_buckets(np.array([0, 2_000, 4_000, 10**15])).tolist()
+    [1, 2, 3, 31]
+    """
+    seconds = np.maximum(gaps_ms / MS_PER_SECOND, 1.0)
+    return np.minimum(np.floor(np.log2(seconds)).astype(np.int64) + 1, GAP_BUCKETS - 1)
+
+
+def cf_weight(action: str) -> float:
+    """Return the strength of an action for collaborative filtering; 0 for one that says nothing good."""
+    if action in HIDE_ACTIONS:
+        return 0.0
+    return 2.0 if action in LIKE_ACTIONS else 1.0 if action in CLICK_ACTIONS else 0.5
+
+
+class FoldIn:
+    """Turn a user's newest interactions into an ALS user vector (Hu, Koren, Volinsky 2008, eq. 4).
+
+    So a new user gets a vector at once, and an old one a vector that knows the last click.
+    """
+
+    def __init__(self, factors: NDArray[np.float32], *, regularization: float, alpha: float) -> None:
+        self.factors = factors
+        self._alpha = alpha
+        self._base = factors.T @ factors + regularization * np.eye(factors.shape[1], dtype=np.float32)
+
+    def vector(self, rows: Indices, weights: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the user vector [d]; zeros when no row has a weight."""
+        kept = weights > 0
+        if not kept.any():
+            return np.zeros(self.factors.shape[1], dtype=np.float32)
+        chosen = self.factors[rows[kept]]
+        confidence = self._alpha * weights[kept, None]
+        left = self._base + chosen.T @ (confidence * chosen)
+        return np.linalg.solve(left, ((1 + confidence) * chosen).sum(axis=0)).astype(np.float32)
+
+
+class Recommender:
+    """Scores candidates of one bundle. Immutable after it is built; safe to call from several threads."""
+
+    def __init__(
+        self,
+        *,
+        manifest: Manifest,
+        items: Items,
+        vocabularies: Vocabularies,
+        popularity: Mapping[str, Indices],
+        fold_in: FoldIn,
+        item_vectors: NDArray[np.float32],
+        encode: Encode,
+        heads: Mapping[Head, Predict],
+    ) -> None:
+        self.manifest = manifest
+        self.items = items
+        self.vocabularies = vocabularies
+        self._popularity = popularity
+        self._fold_in = fold_in
+        self._item_vectors = item_vectors
+        self._encode = encode
+        self._heads = heads
+        published = np.nan_to_num(items.numbers[:, -1], nan=-np.inf)
+        newest = np.argsort(-published, kind="stable")
+        self._fresh = newest[np.isfinite(published[newest])][: 10 * N_FRESH]
+
+    def score(self, user: UserState, *, context: Context, exclude: Collection[str] = ()) -> Scored:
+        """Retrieve, filter and rank for one request. An empty catalogue after filtering gives empty arrays."""
+        return self.rank(user, self.retrieve(user, context=context, exclude=exclude), context=context)
+
+    def retrieve(self, user: UserState, *, context: Context, exclude: Collection[str] = ()) -> Candidates:
+        """Nominate candidates from all sources; items seen, hidden or excluded are never among them."""
+        cf_all, sequence_all = self.retrieval_scores(user, context=context)
+        blocked = np.zeros(len(self.items), dtype=bool)
+        blocked[self.items.rows([*user.seen_items, *user.recent.item_ids, *exclude])] = True
+        popular = self.popular(user.segment)
+        nominations = [("popular", popular, N_POPULAR), ("fresh", self._fresh, N_FRESH)]
+        if len(user.recent):
+            nominations = [
+                ("sequence", _best(sequence_all, blocked, N_SEQUENCE), N_SEQUENCE),
+                ("cf", _best(cf_all, blocked, N_CF), N_CF),
+                *nominations,
+            ]
+        chosen: dict[int, str] = {}
+        for source, rows, most in nominations:
+            for row in rows[~blocked[rows]][:most]:
+                chosen.setdefault(int(row), source)
+        rows = np.fromiter(chosen, dtype=np.int64, count=len(chosen))
+        return Candidates(rows, tuple(chosen.values()), cf_all[rows], sequence_all[rows])
+
+    def candidates(
+        self, rows: Indices, *, cf_scores: NDArray[np.float64], sequence_scores: NDArray[np.float64]
+    ) -> Candidates:
+        """Return given rows as candidates; the scores are those of the whole catalogue."""
+        return Candidates(rows, ("given",) * len(rows), cf_scores[rows], sequence_scores[rows])
+
+    def retrieval_scores(self, user: UserState, *, context: Context) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the CF and sequence score of every item; zeros for a user without a history."""
+        if not len(user.recent):
+            return np.zeros(len(self.items)), np.zeros(len(self.items))
+        encoded = encode_sequence(user.recent, self.items, now_ms=context.time_ms)
+        vector = self._encode(*(part[None, :] for part in encoded))[0]
+        known = [place for place, item_id in enumerate(user.recent.item_ids) if item_id in self.items.index]
+        rows = self.items.rows(user.recent.item_ids)
+        weights = np.array([cf_weight(user.recent.actions[place]) for place in known])
+        cf_vector = self._fold_in.vector(rows, weights)
+        return (self._fold_in.factors @ cf_vector).astype(np.float64), (self._item_vectors @ vector).astype(np.float64)
+
+    def rank(self, user: UserState, candidates: Candidates, *, context: Context) -> Scored:
+        """Return every head's probability for each candidate."""
+        matrix = ranking_matrix(
+            user,
+            self.items,
+            candidates.rows,
+            context=context,
+            cf_scores=candidates.cf_scores,
+            sequence_scores=candidates.sequence_scores,
+            vocabularies=self.vocabularies,
+        )
+        return Scored(candidates, {head: predict(matrix) for head, predict in self._heads.items()})
+
+    def popular(self, segment: str | None) -> Indices:
+        """Return rows of the segment's most popular items, then everyone's, best first, without repeats."""
+        own = self._popularity.get(segment or EVERYONE, np.empty(0, dtype=np.int64))
+        both = np.concatenate([own, self._popularity.get(EVERYONE, np.empty(0, dtype=np.int64))])
+        return both[np.sort(np.unique(both, return_index=True)[1])]
+
+
+def _best(scores: NDArray[np.floating], blocked: NDArray[np.bool_], n: int) -> Indices:
+    allowed = np.where(blocked, -np.inf, scores)
+    n = min(n, int(np.count_nonzero(~blocked)))
+    top = np.argpartition(-allowed, max(n - 1, 0))[:n]
+    return top[np.argsort(-allowed[top], kind="stable")]
+
+
+def load_recommender(
+    directory: Path, manifest: Manifest, *, encode: Encode, heads: Mapping[Head, Predict]
+) -> Recommender:
+    """Build the recommender of a verified bundle from its files and the two heavy functions.
+
+    `heads` give raw probabilities; calibration is applied here, so that every reader applies the same.
+    """
+    items = read_items(directory)
+    popularity = {
+        segment: items.rows([item_id for item_id, _ in ranked])
+        for segment, ranked in read_json(directory, BundleFile.POPULARITY).items()
+    }
+    calibration = read_json(directory, BundleFile.CALIBRATION)
+    return Recommender(
+        manifest=manifest,
+        items=items,
+        vocabularies=Vocabularies.from_json(read_json(directory, BundleFile.VOCABULARIES)),
+        popularity=popularity,
+        fold_in=FoldIn(
+            np.load(directory / BundleFile.CF_FACTORS, allow_pickle=False),
+            regularization=manifest.cf_regularization,
+            alpha=manifest.cf_alpha,
+        ),
+        item_vectors=np.load(directory / BundleFile.ITEM_VECTORS, allow_pickle=False),
+        encode=encode,
+        heads={head: calibrated(predict, calibration[head]) for head, predict in heads.items()},
+    )
+
+
+def calibrated(predict: Predict, points: Mapping[str, list[float]]) -> Predict:
+    """Return `predict` passed through a rising piecewise-linear curve given as {"x": […], "y": […]}."""
+    x, y = np.asarray(points["x"]), np.asarray(points["y"])
+    return lambda matrix: np.interp(predict(matrix), x, y)
+
+
+def write_items(directory: Path, items: Items) -> None:
+    """Write a catalogue as items.json and item_features.npy."""
+    rows: dict[str, Any] = {
+        "as_of_ms": items.as_of_ms,
+        "ids": items.ids,
+        "titles": items.titles,
+        "categories": items.categories,
+        "authors": items.authors,
+    }
+    (directory / BundleFile.ITEMS).write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    np.save(directory / BundleFile.ITEM_FEATURES, items.numbers, allow_pickle=False)
+
+
+def read_items(directory: Path) -> Items:
+    """Read what `write_items` wrote."""
+    rows = read_json(directory, BundleFile.ITEMS)
+    return Items(
+        ids=tuple(rows["ids"]),
+        titles=tuple(rows["titles"]),
+        categories=tuple(tuple(names) for names in rows["categories"]),
+        authors=tuple(rows["authors"]),
+        numbers=np.load(directory / BundleFile.ITEM_FEATURES, allow_pickle=False),
+        as_of_ms=int(rows["as_of_ms"]),
+    )
