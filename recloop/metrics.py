@@ -97,8 +97,8 @@ def bootstrap_interval(
     if not len(data):
         return Interval(float("nan"), float("nan"), float("nan"))
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    sums: NDArray[np.float64] = np.bincount(codes, weights=data)
-    counts: NDArray[np.int64] = np.bincount(codes)
+    sums = np.asarray(np.bincount(codes, weights=data), dtype=np.float64)
+    counts = np.asarray(np.bincount(codes), dtype=np.int64)
     means = _resampled_means(sums, counts, np.random.default_rng(seed), n_resamples)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(data.mean()), float(low), float(high))
