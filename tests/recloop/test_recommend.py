@@ -1,0 +1,109 @@
+"""Retrieval, filtering and ranking over a tiny catalogue."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from recloop.labels import Head
+from recloop.ranking import Context, UserState
+from recloop.recommend import FoldIn, Recommender, calibrated, cf_weight, encode_sequence, gap_buckets
+from recloop.sequences import MAX_ACTIONS, RecentActions
+from tests.recloop.conftest import AS_OF_MS, N_ITEMS, tiny_items
+
+NOW = Context(AS_OF_MS + 5_000)
+
+
+def user(*item_ids: str, **fields: object) -> UserState:
+    n = len(item_ids)
+    recent = RecentActions(item_ids, ("save",) * n, tuple(AS_OF_MS + place for place in range(n)), (0,) * n)
+    return UserState("u", recent=recent, **fields)  # type: ignore[arg-type]
+
+
+def test_seen_hidden_and_excluded_items_are_never_candidates(recommender: Recommender) -> None:
+    state = user("i1", "i2", seen_items=frozenset({"i3"}))
+    rows = recommender.retrieve(state, context=NOW, exclude=["i4", "unknown"]).rows
+    assert not {1, 2, 3, 4} & set(rows.tolist())
+    assert len(rows) == N_ITEMS - 4
+
+
+def test_no_candidate_is_named_twice(recommender: Recommender) -> None:
+    rows = recommender.retrieve(user("i1"), context=NOW).rows
+    assert len(rows) == len(set(rows.tolist()))
+
+
+def test_user_without_history_gets_popular_and_fresh_items(recommender: Recommender) -> None:
+    candidates = recommender.retrieve(UserState("new"), context=NOW)
+    assert candidates.rows[:3].tolist() == [3, 1, 0]
+    assert set(candidates.sources) == {"popular", "fresh"}
+    assert not candidates.cf_scores.any()
+
+
+def test_segment_comes_before_everyone_without_repeats(recommender: Recommender) -> None:
+    assert recommender.popular("young").tolist() == [5, 3, 1, 0]
+    assert recommender.popular("unheard of").tolist() == [3, 1, 0]
+
+
+def test_an_action_changes_the_scores(recommender: Recommender) -> None:
+    before = recommender.score(user("i0"), context=NOW).heads[Head.CLICK]
+    after = recommender.score(user("i0", "i1"), context=NOW).heads[Head.CLICK]
+    assert len(before) != len(after) or not np.allclose(before, after)
+
+
+def test_everything_seen_gives_an_empty_result(recommender: Recommender) -> None:
+    everything = frozenset(recommender.items.ids)
+    scored = recommender.score(user("i0", seen_items=everything), context=NOW)
+    assert len(scored.candidates.rows) == len(scored.heads[Head.CLICK]) == 0
+
+
+def test_batch_order_does_not_matter(recommender: Recommender) -> None:
+    state = user("i0", "i5")
+    candidates = recommender.retrieve(state, context=NOW)
+    order = np.random.default_rng(0).permutation(len(candidates.rows))
+    shuffled = dataclasses.replace(
+        candidates, rows=candidates.rows[order], cf_scores=candidates.cf_scores[order],
+        sequence_scores=candidates.sequence_scores[order],
+    )  # fmt: skip
+    straight = recommender.rank(state, candidates, context=NOW).heads[Head.CLICK]
+    assert recommender.rank(state, shuffled, context=NOW).heads[Head.CLICK] == pytest.approx(straight[order])
+
+
+def test_sequence_is_right_aligned_and_skips_unknown_items() -> None:
+    recent = RecentActions(("i2", "gone", "i0"), ("click", "save", "hide"), (1, 2, 3), (0,) * 3)
+    items, actions, gaps = encode_sequence(recent, tiny_items(), now_ms=3)
+    assert items[-3:].tolist() == [0, 3, 1]
+    assert actions[-3:].tolist() == [0, 1, 10]
+    assert gaps[-3:].tolist() == [0, 1, 1]
+    assert len(items) == MAX_ACTIONS
+
+
+def test_gap_of_an_event_ahead_of_the_clock_is_the_smallest() -> None:
+    assert gap_buckets(np.array([-9_000])).tolist() == [1]
+
+
+def test_fold_in_solves_the_normal_equations() -> None:
+    generator = np.random.default_rng(2)
+    factors = generator.normal(size=(6, 3)).astype(np.float32)
+    rows, weights = np.array([1, 4]), np.array([2.0, 0.5])
+    vector = FoldIn(factors, regularization=0.3, alpha=5.0).vector(rows, weights)
+    confidence = np.ones(6)
+    confidence[rows] += 5.0 * weights
+    preference = np.isin(np.arange(6), rows).astype(float)
+    left = factors.T @ np.diag(confidence) @ factors + 0.3 * np.eye(3)
+    assert vector == pytest.approx(np.linalg.solve(left, factors.T @ (confidence * preference)), rel=1e-3)
+
+
+def test_only_hides_give_no_cf_vector() -> None:
+    assert cf_weight("hide") == 0.0
+    assert (
+        not FoldIn(np.ones((3, 2), dtype=np.float32), regularization=1, alpha=1)
+        .vector(np.array([0]), np.array([0.0]))
+        .any()
+    )
+
+
+def test_calibration_interpolates_and_clips() -> None:
+    curve = calibrated(lambda matrix: matrix[:, 0], {"x": [0.2, 0.4], "y": [0.0, 1.0]})
+    assert curve(np.array([[0.1], [0.3], [0.9]], dtype=np.float32)) == pytest.approx([0.0, 0.5, 1.0], abs=1e-6)
