@@ -1,0 +1,109 @@
+"""Rules of the house that no linter has."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from recloop.settings import PROJECT_DIR, Environment
+from recloop.tables import Column
+
+SOURCES = [
+    path
+    for folder in ("recloop", "jobs", "feature_repo", "expectations", "training", "serving", "dags", "orchestration",
+                   "stack", "demo")
+    for path in sorted((PROJECT_DIR / folder).rglob("*.py"))
+]  # fmt: skip
+COMMANDS = [path for path in SOURCES if 'if __name__ == "__main__"' in path.read_text()]
+FLOORS = {
+    "apache-airflow": (3, 2, 2), "mlflow": (3, 11), "torch": (2, 10), "lightgbm": (4, 6), "pyspark": (4, 0, 1),
+    "feast": (0, 66), "redis": (4, 5, 5), "pyarrow": (14, 0, 1),
+}  # fmt: skip
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(PROJECT_DIR))
+
+
+def tracked_files() -> list[Path]:
+    names = subprocess.run(["git", "ls-files"], cwd=PROJECT_DIR, capture_output=True, text=True, check=True).stdout
+    return [path for name in names.splitlines() if (path := PROJECT_DIR / name).is_file()]
+
+
+def test_there_are_sources_and_commands() -> None:
+    assert len(SOURCES) > 40
+    assert len(COMMANDS) > 10
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_module_opens_by_saying_what_it_is(path: Path) -> None:
+    text = path.read_text()
+    assert not text.strip() or ast.get_docstring(ast.parse(text))
+
+
+def test_functions_have_return_types() -> None:
+    untyped = [
+        f"{relative(path)}:{node.lineno} {node.name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns is None
+    ]
+    assert untyped == []
+
+
+def test_functions_and_files_fit_a_screen_or_two() -> None:
+    long_files = [relative(path) for path in SOURCES if len(path.read_text().splitlines()) > 600]
+    long_functions = [
+        f"{relative(path)}:{node.name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > 60
+    ]
+    assert (long_files, long_functions) == ([], [])
+
+
+def test_locks_are_above_the_security_floors() -> None:
+    seen = set()
+    for environment in Environment:
+        lock = (PROJECT_DIR / "requirements" / f"{environment}.txt").read_text()
+        for name, floor in FLOORS.items():
+            for version in re.findall(rf"^{name}(?:\[[^]]*\])?==([\d.]+)", lock, flags=re.MULTILINE):
+                seen.add(name)
+                assert tuple(map(int, version.split("."))) >= floor, f"{environment}: {name} {version}"
+    assert seen == set(FLOORS)
+
+
+def test_nothing_names_a_registry_or_an_absolute_path_of_a_machine() -> None:
+    pattern = re.compile(
+        r"extra-index|index-url|https://(?:pypi\.org/simple|repo1?\.maven)|[\"' =(]/(?:work|root|home)/"
+    )
+    this = Path(__file__).resolve()
+    hits = [
+        relative(path)
+        for path in tracked_files()
+        if path.suffix in {".py", ".md", ".cfg", ".toml", ".txt", ".yaml", ".sh", ".xml", ""} and path != this
+        and pattern.search(path.read_text(errors="ignore"))
+    ]  # fmt: skip
+    assert hits == []
+
+
+def test_no_large_file_is_tracked() -> None:
+    files = tracked_files()
+    assert files
+    assert [relative(path) for path in files if path.stat().st_size > 1_000_000] == []
+
+
+def test_event_columns_are_written_as_literals_only_in_the_kernel() -> None:
+    literals = {Column.INGEST_TIME, Column.EVENT_DATE, Column.KAFKA_OFFSET, Column.MODEL_VERSION}
+    hits = [
+        f"{relative(path)}:{node.lineno}"
+        for path in SOURCES
+        if path.relative_to(PROJECT_DIR).parts[0] in {"jobs", "training", "expectations", "feature_repo"}
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in {str(column) for column in literals}
+    ]
+    assert hits == []
