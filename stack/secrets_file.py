@@ -1,4 +1,4 @@
-"""Write `var/recloop.env`, once: the secrets of this folder, under the names of recloop.settings. Standard library only.
+"""Write `var/recloop.env`, once: this folder's secrets, under the names of recloop.settings. Standard library only.
 
 Any other setting, a port say, may be added to it for good: every command reads it, the environment wins over it.
 """
