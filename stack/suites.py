@@ -1,0 +1,143 @@
+"""Run the checks and the tests, each suite in the environment it is written for. Standard library only.
+
+Run: python3 -m stack.suites check   lint, types, import contracts, the tests that need no server
+     python3 -m stack.suites test    the same, and all tests; prints the coverage of all environments together
+     python3 -m stack.suites lint    lint, types, import contracts
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stack.places import INSTALLED_DIR, PROJECT_DIR, VENV_DIR, python
+
+QUICK = "not spark and not stack and not slow"
+COVERAGE_DIR = INSTALLED_DIR / "coverage"
+PYTEST_NO_TESTS = 5
+# Typed with the packages of the environment they run in.
+TYPED = {
+    "core": ["recloop", "jobs/etl", "expectations", "feature_repo", "training", "stack", "demo", "tests/stack"],
+    "streaming": ["jobs/streaming"],
+    "orchestration": ["orchestration", "dags"],
+    "serving": ["serving"],
+}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests of one environment: paths or glob patterns below the project's folder."""
+
+    environment: str
+    paths: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+FLINK_PARITY = "tests/parity/test_flink_*.py"
+DAG_POLICY = "tests/policy/test_dags.py"
+CORE_FOLDERS = ("recloop", "jobs", "expectations", "feature_repo", "training", "stack", "demo", "contracts", "parity")
+SUITES = (
+    Suite(
+        "core",
+        (*(f"tests/{name}" for name in CORE_FOLDERS), "tests/policy", "tests/e2e", "recloop"),
+        ignored=(FLINK_PARITY, DAG_POLICY),
+        options=("--doctest-modules",),
+    ),
+    Suite("streaming", ("tests/streaming", FLINK_PARITY)),
+    Suite("orchestration", ("tests/orchestration", DAG_POLICY)),
+    Suite("serving", ("tests/serving",)),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what is asked for; all of it, even after a failure; return 1 when something failed."""
+    parser = argparse.ArgumentParser(prog="python3 -m stack.suites", description=__doc__)
+    parser.add_argument("what", choices=["lint", "check", "test"])
+    what = parser.parse_args(argv).what
+    failed = [name for name, argv in lint_commands().items() if not run_step(name, argv)]
+    if what != "lint":
+        failed += run_tests(quick=what == "check")
+    if what == "test":
+        print_coverage()
+    if failed:
+        print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def lint_commands() -> dict[str, list[str]]:
+    """Return the checks that read the code without running it."""
+    tools = VENV_DIR / "core" / "bin"
+    checks = {
+        "ruff check": [str(tools / "ruff"), "check", "."],
+        "ruff format": [str(tools / "ruff"), "format", "--check", "."],
+        "import contracts": [str(tools / "lint-imports")],
+    }
+    for environment, folders in TYPED.items():
+        there = [folder for folder in folders if any((PROJECT_DIR / folder).rglob("*.py"))]
+        if there:
+            checks[f"types in {environment}"] = [str(python(environment)), "-m", "mypy", *there]
+    return checks
+
+
+def pytest_command(suite: Suite, *, quick: bool) -> list[str]:
+    """Return the argv of one suite's pytest, under coverage unless quick."""
+    paths = [path for pattern in suite.paths for path in expand(pattern)]
+    ignored = [f"--ignore={path}" for pattern in suite.ignored for path in expand(pattern)]
+    runner = ["-m", "pytest"] if quick else ["-m", "coverage", "run", "-m", "pytest"]
+    chosen = ["-m", QUICK] if quick else []
+    return [str(python(suite.environment)), *runner, "-q", *chosen, *suite.options, *ignored, *paths]
+
+
+def expand(pattern: str) -> list[str]:
+    """Return the existing paths that a pattern names, relative to the project's folder."""
+    return sorted(str(path.relative_to(PROJECT_DIR)) for path in PROJECT_DIR.glob(pattern))
+
+
+def run_tests(*, quick: bool) -> list[str]:
+    """Run every suite; return the names of those that failed."""
+    if not quick:
+        shutil.rmtree(COVERAGE_DIR, ignore_errors=True)
+        COVERAGE_DIR.mkdir(parents=True)
+    environment = os.environ | {"COVERAGE_FILE": str(COVERAGE_DIR / "data")}
+    # A stack the user has running is none of the tests' business.
+    for name in ("RECLOOP_VAR_DIR", "RECLOOP_PORTS_FROM"):
+        environment.pop(name, None)
+    failed = []
+    for suite in SUITES:
+        name = f"tests in {suite.environment}"
+        if not run_step(name, pytest_command(suite, quick=quick), environment, accepted=(0, PYTEST_NO_TESTS)):
+            failed.append(name)
+    return failed
+
+
+def run_step(
+    name: str, argv: list[str], environment: dict[str, str] | None = None, accepted: tuple[int, ...] = (0,)
+) -> bool:
+    """Run one check with a line before and after it; tell whether it passed."""
+    print(f"== {name}", flush=True)
+    start = time.monotonic()
+    code = subprocess.run(argv, cwd=PROJECT_DIR, env=environment, check=False).returncode
+    print(
+        f"== {name}: {'passed' if code in accepted else f'FAILED ({code})'}, {time.monotonic() - start:.0f} s",
+        flush=True,
+    )
+    return code in accepted
+
+
+def print_coverage() -> None:
+    """Add up what the environments' tests ran and print the table."""
+    coverage = [str(python("core")), "-m", "coverage"]
+    environment = os.environ | {"COVERAGE_FILE": str(COVERAGE_DIR / "data")}
+    subprocess.run([*coverage, "combine", "--quiet"], cwd=PROJECT_DIR, env=environment, check=False)
+    subprocess.run([*coverage, "report"], cwd=PROJECT_DIR, env=environment, check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
