@@ -6,7 +6,8 @@ SHELL := /bin/bash
 PYTHON := $(shell for name in python3 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$name && break; done)
 CORE := .venv/core/bin/python
-DATA ?= ml-100k
+# movielens, kuairand:DIR or events:DIR.
+export DATA ?= movielens
 
 .PHONY: help setup demo test check lint format up down status lock bench clean
 
@@ -18,7 +19,7 @@ setup: ## install environments, Java, jars and servers into this folder
 	@$(PYTHON) -m stack.setup
 
 demo: setup ## run the whole loop on real data (DATA=kuairand:DIR or events:DIR for other data)
-	@$(CORE) -m demo.main --data "$(DATA)"
+	@$(CORE) -m demo
 
 test: setup ## lint and all tests, with coverage; about half an hour on 2 cores
 	@$(PYTHON) -m stack.suites test

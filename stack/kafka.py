@@ -77,7 +77,8 @@ def prepare_broker(settings: Settings) -> None:
 def create_topics(settings: Settings) -> None:
     """Create the topics that are not there yet."""
     from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient, NewTopic
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
 
     admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0})
     existing = set(admin.list_topics(timeout=30).topics)

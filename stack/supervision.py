@@ -157,7 +157,7 @@ class Supervisor:
 
     def info(self, name: str) -> dict[str, Any]:
         """Return what supervisor knows of a component."""
-        answer: dict[str, Any] = self.rpc.getProcessInfo(name)  # type: ignore[assignment]
+        answer: dict[str, Any] = self.rpc.getProcessInfo(name)
         return answer
 
     def stop_process(self, name: str) -> None:
@@ -168,7 +168,7 @@ class Supervisor:
     def shut_down(self) -> None:
         """End all components, supervisor, and whatever they left running."""
         if self.is_running():
-            pid = int(self.rpc.getPID())  # type: ignore[arg-type]
+            pid = int(self.rpc.getPID())
             self._stop_all()
             with contextlib.suppress(OSError, http.client.HTTPException):
                 self.rpc.shutdown()
@@ -189,7 +189,7 @@ class Supervisor:
                     break
 
     def _reload(self) -> None:
-        ((added, changed, removed),) = self.rpc.reloadConfig()  # type: ignore[misc]
+        ((added, changed, removed),) = self.rpc.reloadConfig()
         for group in [*changed, *removed]:
             self.rpc.stopProcessGroup(group)
             self.rpc.removeProcessGroup(group)
@@ -223,7 +223,8 @@ def end(processes: list[psutil.Process]) -> None:
 
 def _belongs(process: psutil.Process, settings: Settings) -> bool:
     try:
-        return process.environ().get(MARKER) == str(settings.var_dir) and process.status() != psutil.STATUS_ZOMBIE
+        marker = process.environ().get(MARKER)
+        return marker == str(settings.var_dir) and bool(process.status() != psutil.STATUS_ZOMBIE)
     except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
         return False
 

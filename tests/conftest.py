@@ -31,7 +31,7 @@ def empty_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def start_components(empty_stack: Settings) -> StartComponents:
-    """Start more components of the session's stack: `start_components("mlflow", "serving")`; returns when they answer."""
+    """Start more components of the session's stack, as in `start_components("mlflow")`; returns when they answer."""
 
     def start(*names: str) -> None:
         run_module("stack.up", "--only", ",".join(names))
