@@ -13,6 +13,7 @@ from recloop.commands import module, python
 from recloop.errors import ConfigurationError
 from recloop.settings import Database, Environment, Port, Settings
 from stack.airflow import airflow_environment
+from stack.environments import site_packages
 from stack.kafka import broker_argv
 from stack.places import PROJECT_DIR
 from stack.postgres import as_allowed_user, find_postgres
@@ -23,7 +24,7 @@ from stack.redis import find_redis
 class Component:
     """One process under supervision, with what it starts itself.
 
-    `requires` names the components that must answer before this one starts; `stop_signal` ends it cleanly.
+    `requires` names the components that must answer before this one starts.
     """
 
     name: str
@@ -31,7 +32,6 @@ class Component:
     ports: tuple[Port, ...] = ()
     requires: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
-    stop_signal: str = "TERM"
 
 
 def all_components(settings: Settings) -> list[Component]:
@@ -75,8 +75,7 @@ def _servers(settings: Settings) -> list[Component]:
     pairs = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     server = [str(find_postgres() / "postgres"), "-D", str(data_dir(settings, "postgres")), *pairs]
     return [
-        # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
-        Component("postgres", as_allowed_user(server), (Port.POSTGRES,), stop_signal="INT"),
+        Component("postgres", as_allowed_user(server), (Port.POSTGRES,)),
         Component("redis", [str(find_redis()), str(data_dir(settings, "redis") / "redis.conf")], (Port.REDIS,)),
         Component("kafka", broker_argv(data_dir(settings, "kafka")), (Port.KAFKA, Port.KAFKA_CONTROLLER)),
     ]
@@ -123,11 +122,10 @@ def _airflow(settings: Settings) -> list[Component]:
 
 def _own(settings: Settings) -> list[Component]:
     stores = ("postgres", "redis", "kafka")
-    path = {"PYTHONPATH": str(PROJECT_DIR)}
     stream = module(Environment.STREAMING, "jobs.streaming.update_features")
+    # The interpreter inside Flink's JVM does not know the virtual environment around it.
+    path = f"{PROJECT_DIR}:{site_packages(Environment.STREAMING)}"
     return [
-        Component("streaming", stream, (Port.FLINK,), requires=stores, environment=path),
-        Component(
-            "serving", module(Environment.SERVING, "serving.main"), (Port.SERVING,), requires=stores, environment=path
-        ),
+        Component("streaming", stream, (Port.FLINK,), requires=stores, environment={"PYTHONPATH": path}),
+        Component("serving", module(Environment.SERVING, "serving.main"), (Port.SERVING,), requires=stores),
     ]

@@ -87,9 +87,13 @@ def _postgres(settings: Settings) -> str | None:
 
 def _redis(settings: Settings) -> str | None:
     from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
     password = settings.redis_password.get_secret_value()
-    with Redis(settings.host, settings.port(Port.REDIS), password=password, socket_timeout=2) as client:
+    at_once = Retry(NoBackoff(), 0)  # the client's own patience is longer than ours
+    port = settings.port(Port.REDIS)
+    with Redis(settings.host, port, password=password, socket_timeout=2, retry=at_once) as client:
         return None if client.ping() else "no PONG"
 
 

@@ -35,7 +35,7 @@ class Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; return 0 when everything runs, 1 otherwise."""
+    """Print the table."""
     argparse.ArgumentParser(prog="python -m stack.status", description=__doc__).parse_args(argv)
     return run(lambda: show_status(stack_settings()))
 
@@ -48,7 +48,7 @@ def show_status(settings: Settings) -> int:
         memory = f"{row.memory_mb} MB" if row.memory_mb else "-"
         print(f"{row.name:22}{row.state:12}{', '.join(row.addresses) or '-':34}{memory:>10}  {row.log}")
     print(f"{'':68}{sum(row.memory_mb for row in rows):7} MB  together")
-    return 0 if all(row.state == "healthy" for row in rows) else 1
+    return 0
 
 
 def read_status(settings: Settings) -> list[Row]:

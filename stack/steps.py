@@ -17,7 +17,7 @@ from stack.airflow import create_gpu_pool, migrate_database, write_login
 from stack.kafka import create_topics, prepare_broker
 from stack.places import PROJECT_DIR, digest, is_done, mark_done
 from stack.postgres import find_postgres, initialise
-from stack.supervision import stack_environment
+from stack.supervision import stack_environment, write_private
 
 Step = Callable[[Settings], None]
 
@@ -61,9 +61,7 @@ def _create_databases(settings: Settings) -> None:
 def _prepare_redis(settings: Settings) -> None:
     folder = settings.var_dir / "redis"
     folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "redis.conf"
-    config.touch(mode=0o600)
-    config.write_text(redis_config(settings))
+    write_private(folder / "redis.conf", redis_config(settings))
 
 
 def redis_config(settings: Settings) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -31,11 +33,20 @@ LONGEST_SOCKET_PATH = 100
 STOP_SECONDS = 20
 STOPPED = ("STOPPED", "EXITED", "FATAL")
 SERVERS = {"postgres", "redis", "kafka"}
+# PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
+STOP_SIGNALS = {"postgres": "INT"}
+LAUNCHER = Path(__file__).with_name("launch.py")
+COMPONENTS_FILE = "components.json"
+
+
+def run_dir(settings: Settings) -> Path:
+    """Return the folder of supervisor's own files."""
+    return settings.var_dir / "run"
 
 
 def socket_path(settings: Settings) -> Path:
     """Return where supervisor listens: in the stack's folder, or in a private one where that path is too long."""
-    path = settings.var_dir / "run" / "supervisor.sock"
+    path = run_dir(settings) / "supervisor.sock"
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
     return Path(gettempdir()) / f"recloop-{os.geteuid()}-{digest([str(settings.var_dir)])[:12]}" / "supervisor.sock"
@@ -56,9 +67,9 @@ def stack_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def render_config(settings: Settings, components: list[Component]) -> str:
+def render_config(settings: Settings, names: Sequence[str]) -> str:
     """Return supervisor's configuration; no component starts by itself, since each waits for what it requires."""
-    run = settings.var_dir / "run"
+    run = run_dir(settings)
     sections: dict[str, dict[str, str]] = {
         "unix_http_server": {"file": str(socket_path(settings)), "chmod": "0700"},
         "rpcinterface:supervisor": {
@@ -73,36 +84,39 @@ def render_config(settings: Settings, components: list[Component]) -> str:
     }
     if os.geteuid() == 0:
         sections["supervisord"]["user"] = "root"  # said, not forgotten: supervisor warns otherwise
-    sections |= {f"program:{component.name}": _program(settings, component) for component in components}
-    # Supervisor expands %(…)s; a password or a path may hold a percent sign.
+    sections |= {f"program:{name}": _program(settings, name) for name in names}
+    # Supervisor expands %(…)s; a folder's name may hold a percent sign.
     return "\n".join(
         f"[{name}]\n" + "".join(f"{key}={value.replace('%', '%%')}\n" for key, value in keys.items())
         for name, keys in sections.items()
     )
 
 
-def _program(settings: Settings, component: Component) -> dict[str, str]:
-    environment = stack_environment(settings) | component.environment
+def _program(settings: Settings, name: str) -> dict[str, str]:
+    launch = [sys.executable, "-E", "-s", str(LAUNCHER), str(run_dir(settings) / COMPONENTS_FILE), name]
     return {
-        "command": " ".join(_quoted(part) for part in component.argv),
-        "environment": ",".join(f"{name}={_quoted(value)}" for name, value in environment.items()),
+        "command": shlex.join(launch),
         "directory": str(PROJECT_DIR),
         "autostart": "false",
         "autorestart": "true",
-        "stopsignal": component.stop_signal,
+        "stopsignal": STOP_SIGNALS.get(name, "TERM"),
         "stopwaitsecs": str(STOP_SECONDS),
         "stopasgroup": "false",
         "killasgroup": "true",
         "redirect_stderr": "true",
-        "stdout_logfile": str(log_file(settings, component.name)),
+        "stdout_logfile": str(log_file(settings, name)),
         "stdout_logfile_maxbytes": "20MB",
         "stdout_logfile_backups": "1",
     }
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    aside = path.with_name(path.name + ".new")
+    aside.unlink(missing_ok=True)
+    aside.touch(mode=0o600)
+    aside.write_text(text)
+    os.replace(aside, path)
 
 
 class Supervisor:
@@ -114,19 +128,26 @@ class Supervisor:
     def is_running(self) -> bool:
         """Tell whether supervisor answers."""
         try:
-            self.rpc.getState()
+            self.call("getState")
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return False
         return True
 
     def start(self, components: list[Component]) -> None:
         """Start supervisor with these components, none of them running; where it runs, tell it what changed."""
-        config = self.settings.var_dir / "run" / "supervisord.conf"
+        config = run_dir(self.settings) / "supervisord.conf"
         for folder in (config.parent, socket_path(self.settings).parent, log_file(self.settings, "x").parent):
             folder.mkdir(parents=True, exist_ok=True)
         socket_path(self.settings).parent.chmod(0o700)
-        config.touch(mode=0o600)
-        config.write_text(render_config(self.settings, components))
+        known = {
+            component.name: {
+                "argv": component.argv,
+                "environment": stack_environment(self.settings) | component.environment,
+            }
+            for component in components
+        }
+        write_private(config.with_name(COMPONENTS_FILE), json.dumps(known))
+        write_private(config, render_config(self.settings, list(known)))
         if self.is_running():
             self._reload()
             return
@@ -142,7 +163,7 @@ class Supervisor:
     def start_process(self, name: str) -> int:
         """Start one component, do not wait for it; return its process id."""
         try:
-            self.rpc.startProcess(name, False)
+            self.call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
             raise ComponentUnavailable(f"{name} cannot be started: {fault.faultString}") from fault
         return int(self.info(name)["pid"])
@@ -157,21 +178,21 @@ class Supervisor:
 
     def info(self, name: str) -> dict[str, Any]:
         """Return what supervisor knows of a component."""
-        answer: dict[str, Any] = self.rpc.getProcessInfo(name)
+        answer: dict[str, Any] = self.call("getProcessInfo", name)
         return answer
 
     def stop_process(self, name: str) -> None:
         """Stop one component and wait for its end."""
         with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
-            self.rpc.stopProcess(name)
+            self.call("stopProcess", name)
 
     def shut_down(self) -> None:
         """End all components, supervisor, and whatever they left running."""
         if self.is_running():
-            pid = int(self.rpc.getPID())
+            pid = int(self.call("getPID"))
             self._stop_all()
             with contextlib.suppress(OSError, http.client.HTTPException):
-                self.rpc.shutdown()
+                self.call("shutdown")
             with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
                 psutil.Process(pid).wait(STOP_SECONDS)
         end(processes_of(self.settings))
@@ -179,30 +200,31 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         """Stop the clients before the servers, each group at once."""
-        names = {info["name"] for info in self.rpc.getAllProcessInfo()}
+        names = {info["name"] for info in self.call("getAllProcessInfo")}
         for group in (names - SERVERS, names & SERVERS):
             for name in group:
                 with contextlib.suppress(xmlrpc.client.Fault):  # it was not running
-                    self.rpc.stopProcess(name, False)
+                    self.call("stopProcess", name, False)
             for _ in ticks(STOP_SECONDS + 5):
                 if all(self.state(name) in STOPPED for name in group):
                     break
 
     def _reload(self) -> None:
-        ((added, changed, removed),) = self.rpc.reloadConfig()
+        ((added, changed, removed),) = self.call("reloadConfig")
         for group in [*changed, *removed]:
-            self.rpc.stopProcessGroup(group)
-            self.rpc.removeProcessGroup(group)
+            self.call("stopProcessGroup", group)
+            self.call("removeProcessGroup", group)
         for group in [*added, *changed]:
-            self.rpc.addProcessGroup(group)
+            self.call("addProcessGroup", group)
 
-    @property
-    def rpc(self) -> Any:
-        """Return supervisor's own interface, on a fresh connection."""
+    def call(self, method: str, *arguments: object) -> Any:
+        """Call one method of supervisor's own interface, on a connection of its own."""
         from supervisor.xmlrpc import SupervisorTransport
 
         transport = SupervisorTransport(None, None, f"unix://{socket_path(self.settings)}")
-        return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
+        with contextlib.closing(transport):
+            proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+            return getattr(proxy.supervisor, method)(*arguments)
 
 
 def processes_of(settings: Settings) -> list[psutil.Process]:
