@@ -15,6 +15,8 @@ from recloop.errors import RecloopError
 def run(command: Callable[[], int]) -> int:
     """Run a command's body; a RecloopError becomes one message on stderr and exit code 1."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # It tells of every request; what polls a health page would bury its own messages.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         return command()
     except RecloopError as error:

@@ -155,7 +155,7 @@ def load_settings(env_file: Path | None = None) -> Settings:
     """
     path = env_file or Path(os.environ.get("RECLOOP_ENV_FILE", PROJECT_DIR / ENV_FILE))
     try:
-        return Settings(_env_file=path)  # type: ignore[call-arg]  # pydantic-settings' own init argument
+        return Settings(_env_file=path)
     except ValidationError as error:
         first = error.errors()[0]
         name = "RECLOOP_" + "_".join(str(part) for part in first["loc"]).upper()
