@@ -25,6 +25,13 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 
 
+class Alias(StrEnum):
+    """Movable names of model versions in the registry."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+
+
 class BundleFile(StrEnum):
     """Files of a bundle; `ranker_<head>.txt` are named by `ranker_file`."""
 
