@@ -101,6 +101,7 @@ USER_DAILY = FeatureView(
         FeatureSpec("user_categories", Kind.STRINGS, "Categories by |preference|, strongest first, at most 20."),
         FeatureSpec("user_category_weights", Kind.FLOATS, "Signed decayed preference of each, in [-1, 1]."),
         FeatureSpec("user_seen_items", Kind.STRINGS, "Items interacted with, newest first, at most 2,000."),
+        FeatureSpec("user_feature_ms", Kind.LONG, "feature_time in ms: what fades is aged from it, in a joined row too."),
     ),
     None,
 )
@@ -112,6 +113,7 @@ ITEM_DAILY = FeatureView(
         *_rates("item"),
         FeatureSpec("item_popularity", Kind.FLOAT, "Decayed (7 days) number of touches with click.", 0.0),
         FeatureSpec("item_first_ms", Kind.LONG, "Oldest event_time in ms; age is computed by the reader."),
+        FeatureSpec("item_feature_ms", Kind.LONG, "feature_time in ms: what fades is aged from it, in a joined row too."),
     ),
     None,
 )

@@ -1,0 +1,1 @@
+"""Runnable modules, one per step."""

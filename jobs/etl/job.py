@@ -1,0 +1,76 @@
+"""The frame of every batch job: settings, a Spark session, and the last line printed, a JSON object of counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.etl.spark import spark_session
+from recloop import cli
+from recloop.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job did; `details` are further counts."""
+
+    rows_in: int
+    rows_out: int
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def run_job(name: str, body: Callable[[SparkSession, Settings], Outcome]) -> int:
+    """Run a job's body in a Spark session and print its outcome as the last line of stdout."""
+
+    def command() -> int:
+        started = time.monotonic()
+        settings = load_settings()
+        with spark_session(name, settings) as spark:
+            outcome = body(spark, settings)
+            memory = peak_memory_mb()
+        print(report_line(outcome, seconds=time.monotonic() - started, memory_mb=memory), flush=True)
+        return 0
+
+    return cli.run(command)
+
+
+def report_line(outcome: Outcome, *, seconds: float, memory_mb: float) -> str:
+    """Return the JSON object that Airflow pushes to XCom and the demo reads.
+
+    >>> report_line(Outcome(3, 2, {"rejected": 1}), seconds=1.26, memory_mb=10.04)
+    '{"rows_in": 3, "rows_out": 2, "seconds": 1.3, "peak_memory_mb": 10.0, "rejected": 1}'
+    """
+    facts = {"rows_in": outcome.rows_in, "rows_out": outcome.rows_out}
+    return json.dumps(facts | {"seconds": round(seconds, 1), "peak_memory_mb": round(memory_mb, 1)} | outcome.details)
+
+
+def peak_memory_mb() -> float:
+    """Return the summed peaks of this process and those below it that still live (the JVM, Python workers)."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The command's name, in brackets, may hold blanks: fields are counted after it.
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            continue
+    family, grown = {os.getpid()}, True
+    while grown:
+        found = {child for child, parent in parents.items() if parent in family} - family
+        family, grown = family | found, bool(found)
+    return sum(_peak_kb(process) for process in family) / 1024
+
+
+def _peak_kb(process: int) -> int:
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)

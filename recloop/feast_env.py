@@ -1,0 +1,30 @@
+"""What feature_repo/feature_store.yaml leaves open: addresses and secrets, as environment variables.
+
+Batch jobs, the streaming job and serving open the same feature store with
+`os.environ.update(feast_environment(settings)); FeatureStore(repo_path=str(FEATURE_REPO))`.
+"""
+
+from __future__ import annotations
+
+import json
+
+from recloop.lake import spark_conf
+from recloop.settings import PROJECT_DIR, Database, Settings
+
+FEATURE_REPO = PROJECT_DIR / "feature_repo"
+
+
+def feast_environment(settings: Settings, *, offline: bool = False) -> dict[str, str]:
+    """Return the variables that feature_store.yaml names.
+
+    Args:
+        settings: of this process.
+        offline: whether this process may start Spark through Feast; others need no jars and get no lake password.
+    """
+    return {
+        # The driver that feast[postgres] brings: the streaming and serving environments have no psycopg2.
+        "RECLOOP_FEAST_REGISTRY": settings.postgres_url(Database.FEAST, driver="postgresql+psycopg"),
+        "RECLOOP_FEAST_ONLINE": f"{settings.redis},password={settings.redis_password.get_secret_value()}",
+        # YAML reads JSON, so one variable carries the whole mapping.
+        "RECLOOP_FEAST_SPARK_CONF": json.dumps(spark_conf(settings) if offline else {}),
+    }
