@@ -1,0 +1,1 @@
+"""The recommendation API: events in, slates out, the champion in memory."""

@@ -1,0 +1,82 @@
+"""Load a verified bundle into a recommender: ONNX for the user encoder, LightGBM for the heads, one thread each.
+
+One thread per call, because requests run side by side; on two cores a second thread per call only adds waiting.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from recloop.bundles import BundleFile, Manifest, ranker_file, verify
+from recloop.errors import BundleError, BundleIncompatible
+from recloop.golden import check_golden
+from recloop.labels import Head
+from recloop.ranking import Matrix
+from recloop.recommend import Encode, Predict, Recommender, load_recommender
+
+ENCODER_INPUTS = ("items", "actions", "gaps")
+
+
+def load_bundle(directory: Path) -> Recommender:
+    """Verify a bundle, load it and score its golden batch.
+
+    Raises:
+        BundleTampered: a file is not what the manifest says; the message begins with its name.
+        BundleIncompatible: it cannot be loaded here, or gives other answers than where it was made.
+    """
+    manifest = verify(directory)
+    try:
+        recommender = load_recommender(
+            directory,
+            manifest,
+            encode=load_encoder(directory / BundleFile.USER_ENCODER),
+            heads={head: load_head(directory, manifest, head) for head in manifest.heads},
+        )
+        check_golden(directory, recommender)
+    except BundleError:
+        raise
+    except Exception as error:  # a bundle can be wrong in any way; whatever it is, it must not be served
+        raise BundleIncompatible(f"bundle {manifest.bundle_id} cannot be loaded: {error!r}. Train again.") from error
+    return recommender
+
+
+def load_encoder(path: Path) -> Encode:
+    """Return the ONNX graph as a function of (items, actions, gaps)."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # From bytes, not from the path: a graph given so cannot name further files to read.
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    found = {graph_input.name for graph_input in session.get_inputs()}
+    if found != set(ENCODER_INPUTS):
+        raise BundleIncompatible(f"{path.name} has inputs {sorted(found)}, expected {sorted(ENCODER_INPUTS)}.")
+
+    def encode(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = session.run(
+            None, dict(zip(ENCODER_INPUTS, (items, actions, gaps), strict=True))
+        )[0]
+        return vectors
+
+    return encode
+
+
+def load_head(directory: Path, manifest: Manifest, head: Head) -> Predict:
+    """Return one head's LightGBM as a function of the ranking matrix."""
+    path = directory / ranker_file(head)
+    booster = lightgbm.Booster(model_file=str(path))
+    if booster.num_feature() != len(manifest.ranking_features):
+        raise BundleIncompatible(
+            f"{path.name} reads {booster.num_feature()} features, the manifest names {len(manifest.ranking_features)}."
+        )
+
+    def predict(matrix: Matrix) -> NDArray[np.float64]:
+        # LightGBM refuses an empty matrix.
+        if not len(matrix):
+            return np.empty(0)
+        return np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64)
+
+    return predict
