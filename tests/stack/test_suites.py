@@ -1,0 +1,66 @@
+"""Every test file belongs to exactly one environment's suite, and a failing check fails the run."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from stack import suites
+from stack.places import PROJECT_DIR, environments
+from stack.suites import SUITES, TYPED, expand, lint_commands, pytest_command, run_step
+
+
+def files_of(suite: suites.Suite) -> set[str]:
+    ignored = {path for pattern in suite.ignored for path in expand(pattern)}
+    found: set[str] = set()
+    for path in (path for pattern in suite.paths for path in expand(pattern)):
+        place = PROJECT_DIR / path
+        files = place.rglob("test_*.py") if place.is_dir() else [place]
+        found |= {str(file.relative_to(PROJECT_DIR)) for file in files}
+    return found - ignored
+
+
+def test_every_test_file_runs_in_exactly_one_environment() -> None:
+    everywhere = sorted(str(file.relative_to(PROJECT_DIR)) for file in (PROJECT_DIR / "tests").rglob("test_*.py"))
+    assert everywhere
+    assert sorted(file for suite in SUITES for file in files_of(suite)) == everywhere
+
+
+def test_each_environment_has_a_suite_and_types() -> None:
+    assert [suite.environment for suite in SUITES] == environments() == list(TYPED)
+
+
+def test_quick_run_leaves_out_what_needs_servers_and_the_full_run_measures_coverage() -> None:
+    quick, full = (pytest_command(SUITES[0], quick=quick) for quick in (True, False))
+    assert quick[quick.index("-m", 3) + 1] == "not spark and not stack and not slow"
+    assert "coverage" in full
+    assert "coverage" not in quick
+
+
+def test_doctests_of_the_kernel_run() -> None:
+    command = pytest_command(SUITES[0], quick=True)
+    assert "--doctest-modules" in command
+    assert "recloop" in command
+
+
+def test_lint_covers_ruff_types_and_import_contracts() -> None:
+    assert {"ruff check", "ruff format", "import contracts", "types in core"} <= set(lint_commands())
+
+
+@pytest.mark.parametrize(("code", "accepted", "passed"), [(0, (0,), True), (1, (0,), False), (5, (0, 5), True)])
+def test_exit_code_decides(code: int, accepted: tuple[int, ...], passed: bool) -> None:
+    assert run_step("x", [sys.executable, "-c", f"raise SystemExit({code})"], accepted=accepted) is passed
+
+
+def test_failing_check_fails_the_run_and_is_named_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = [sys.executable, "-c", ""], [sys.executable, "-c", "raise SystemExit(1)"]
+    monkeypatch.setattr(suites, "lint_commands", lambda: {"bad": bad, "good": good})
+    assert suites.main(["lint"]) == 1
+    out, err = capfd.readouterr()
+    assert "== good: passed" in out, "the others run all the same"
+    assert err == "Failed: bad.\n"
+    monkeypatch.setattr(suites, "lint_commands", lambda: {"good": good})
+    assert suites.main(["lint"]) == 0
