@@ -51,6 +51,7 @@ def test_unknown_fields_are_ignored() -> None:
         pytest.param({"event_time": "2022-05-01T11:00:00"}, "event_time", "timezone", id="naive_time"),
         pytest.param({"event_time": 1651406340}, "event_time", "datetime", id="number_as_time"),
         pytest.param({"event_time": "2022-05-01T12:06:00Z"}, "event_time", "future", id="future"),
+        pytest.param({"event_time": "9999-12-31T23:59:59-14:00"}, "event_time", "future", id="end_of_calendar"),
         pytest.param({"event_time": "1969-12-31T23:59:59Z"}, "event_time", "1970", id="before_the_epoch"),
         pytest.param({"propensity": 0}, "propensity", "greater than 0", id="zero_propensity"),
         pytest.param({"dwell_ms": -1}, "dwell_ms", "greater than or equal to 0", id="negative_dwell"),

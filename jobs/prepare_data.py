@@ -1,0 +1,103 @@
+"""Write a data source as the files that the loop ingests: a history to backfill and a newest part to replay live.
+
+In: a source (`movielens`, `kuairand:DIR`, `events:DIR`). Out: DIR/history/{events,items,users}.jsonl,
+DIR/live/events.jsonl and DIR/source.json with name, terms, counts and spans.
+Run: python -m jobs.prepare_data --data movielens --out var/data/demo --live 2000 --shift-to-now
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from recloop import cli
+from recloop.clock import SystemClock, format_time
+from recloop.errors import SourceError
+from recloop.events import Event
+from recloop.settings import load_settings
+from recloop.sources import FORMS, Source, open_source
+from recloop.sources.base import shift_event, shift_item
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare one source; see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m jobs.prepare_data", description=__doc__)
+    parser.add_argument("--data", default="movielens", help=FORMS)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write; replaced as a whole")
+    parser.add_argument("--live", type=int, default=2_000, help="how many of the newest events to keep for the replay")
+    parser.add_argument("--limit", type=int, default=0, help="take only so many of the newest events; 0: all")
+    parser.add_argument("--shift-to-now", action="store_true", help="move the log in time so that it ends now")
+    args = parser.parse_args(argv)
+    return cli.run(lambda: prepare(args))
+
+
+def prepare(args: argparse.Namespace) -> int:
+    """Write the folder under another name, then put it in place; print what it holds as one JSON object."""
+    source = open_source(args.data, downloads=load_settings().var_dir / "data")
+    part = args.out.with_name(f"{args.out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    facts = write_folder(source, part, live=args.live, limit=args.limit, shift_to_now=args.shift_to_now)
+    shutil.rmtree(args.out, ignore_errors=True)
+    part.rename(args.out)
+    print(json.dumps(facts))
+    return 0
+
+
+def write_folder(source: Source, folder: Path, *, live: int, limit: int, shift_to_now: bool) -> dict[str, Any]:
+    """Write history, live part and source.json below `folder`; return the facts of source.json."""
+    events = list(source.events())[-limit:]
+    if len(events) <= live:
+        raise SourceError(f"the source has {len(events)} events, the live part takes {live}; give a longer log.")
+    offset = SystemClock().now() - events[-1].event_time if shift_to_now else timedelta(0)
+    # Whole seconds, so that the log's own rounding stays; down, so that no event lies ahead of the clock.
+    offset = timedelta(seconds=offset // timedelta(seconds=1))
+    history, newest = events[: len(events) - live], events[len(events) - live :]
+    n_items = _write_rows(folder / "history" / "items.jsonl", (shift_item(item, offset) for item in source.items()))
+    n_users = _write_rows(folder / "history" / "users.jsonl", source.users())
+    facts = {
+        "name": source.name,
+        "terms": source.terms,
+        "items": n_items,
+        "users": n_users,
+        "shifted_seconds": int(offset.total_seconds()),
+        "malformed": _write_malformed(folder / "history" / "events-malformed.jsonl", source.malformed),
+        "history": _write_events(folder / "history" / "events.jsonl", history, offset),
+        "live": _write_events(folder / "live" / "events.jsonl", newest, offset),
+    }
+    (folder / "source.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return facts
+
+
+def _write_events(path: Path, events: Sequence[Event], offset: timedelta) -> dict[str, Any]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as stream:
+        stream.writelines(shift_event(event, offset).to_json() + b"\n" for event in events)
+    span = [format_time(event.event_time + offset) for event in (*islice(events, 1), *events[-1:])]
+    return {"events": len(events), "first": span[0] if span else None, "last": span[-1] if span else None}
+
+
+def _write_malformed(path: Path, payloads: Sequence[bytes]) -> int:
+    # They go into the lake with the rest, which rejects them with a reason and keeps their bytes.
+    if payloads:
+        path.write_bytes(b"".join(payload + b"\n" for payload in payloads))
+    return len(payloads)
+
+
+def _write_rows(path: Path, rows: Iterable[BaseModel]) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [row.model_dump_json(exclude_none=True) + "\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8")
+    return len(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Adapters of real data sets: one module per source, all giving the same three streams.
+
+`open_source("movielens")`, `open_source("kuairand:DIR")`, `open_source("events:DIR")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from recloop.errors import SourceError
+from recloop.sources.base import Source
+from recloop.sources.event_files import EventFiles
+from recloop.sources.kuairand import KuaiRand
+from recloop.sources.movielens import MovieLens
+
+__all__ = ["FORMS", "Source", "open_source"]
+
+FORMS = "movielens, kuairand:DIR or events:DIR"
+
+
+def open_source(name: str, *, downloads: Path) -> Source:
+    """Return the adapter a name asks for; reads nothing yet.
+
+    Args:
+        name: `movielens`, `kuairand:DIR` or `events:DIR`.
+        downloads: folder for what a source fetches.
+
+    Raises:
+        SourceError: the name has another form, or its folder does not exist.
+    """
+    kind, _, folder = name.partition(":")
+    if kind == "movielens" and not folder:
+        return MovieLens(downloads)
+    adapters: dict[str, Callable[[Path], Source]] = {"kuairand": KuaiRand, "events": EventFiles}
+    if kind not in adapters or not folder:
+        raise SourceError(f"data source {name!r} is unknown; expected {FORMS}.")
+    directory = Path(folder).expanduser()
+    if not directory.is_dir():
+        raise SourceError(f"{directory} is no folder; {kind}:DIR needs the folder that holds its files.")
+    return adapters[kind](directory)

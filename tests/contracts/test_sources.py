@@ -1,0 +1,75 @@
+"""One contract over every data source."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from recloop.errors import SourceError
+from recloop.events import parse_event
+from recloop.settings import PROJECT_DIR
+from recloop.sources import Source, open_source
+from recloop.sources.base import shift_event
+from tests.recloop.sources.conftest import write_event_files, write_kuairand
+
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+SHARED = PROJECT_DIR.parent / "shared" / "data" / "kuairand"
+
+Open = Callable[[Path], Source]
+SOURCES = [
+    pytest.param(lambda path: open_source(f"kuairand:{write_kuairand(path)}", downloads=path), id="kuairand"),
+    pytest.param(lambda path: open_source(f"events:{write_event_files(path)}", downloads=path), id="events"),
+    pytest.param(
+        lambda path: open_source("movielens", downloads=PROJECT_DIR / "var" / "data"),
+        id="movielens",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        lambda path: open_source(f"kuairand:{SHARED}", downloads=path),
+        id="kuairand-part",
+        marks=[pytest.mark.slow, pytest.mark.skipif(not SHARED.is_dir(), reason="the KuaiRand part is not here")],
+    ),
+]
+
+
+@pytest.fixture(params=SOURCES)
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    opened: Source = request.param(tmp_path)
+    return opened
+
+
+def test_source_keeps_the_contract(source: Source) -> None:
+    events = list(source.events())
+    items = {item.item_id for item in source.items()}
+    users = [user.user_id for user in source.users()]
+    assert events
+    assert len({event.event_id for event in events}) == len(events)
+    assert all(a.event_time <= b.event_time for a, b in itertools.pairwise(events))
+    assert {event.item_id for event in events} <= items
+    assert len(set(users)) == len(users)
+    assert source.name
+    assert source.terms
+    sample = events[:: max(1, len(events) // 500)]
+    assert [parse_event(event.to_json(), received_at=LATER) for event in sample] == sample
+
+
+def test_two_readings_are_the_same(tmp_path: Path) -> None:
+    source = open_source(f"kuairand:{write_kuairand(tmp_path)}", downloads=tmp_path)
+    assert list(source.events()) == list(source.events())
+
+
+def test_shifting_keeps_the_rhythm(tmp_path: Path) -> None:
+    events = list(open_source(f"kuairand:{write_kuairand(tmp_path)}", downloads=tmp_path).events())
+    shifted = [shift_event(event, timedelta(days=1_000)) for event in events]
+    gaps = [later.event_time - event.event_time for event, later in zip(events, shifted, strict=True)]
+    assert set(gaps) == {timedelta(days=1_000)}
+
+
+@pytest.mark.parametrize("name", ["netflix", "kuairand", "kuairand:nowhere", "movielens:folder", ""])
+def test_unknown_source_or_folder_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError):
+        open_source(name, downloads=tmp_path)

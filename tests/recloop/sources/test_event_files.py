@@ -1,0 +1,57 @@
+"""A user's own log."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from recloop.errors import SourceError
+from recloop.sources.event_files import EventFiles
+
+
+def test_events_come_in_time_order_each_once(events_folder: Path) -> None:
+    assert [event.event_id for event in EventFiles(events_folder).events()] == ["e1", "e2"]
+
+
+def test_torn_line_is_kept_as_it_came(events_folder: Path) -> None:
+    source = EventFiles(events_folder)
+    list(source.events())
+    assert list(source.malformed) == [b'{"event_id": "torn']
+
+
+def test_catalogue_without_a_file_is_made_of_the_ids(events_folder: Path) -> None:
+    (events_folder / "items.jsonl").unlink()
+    assert [item.item_id for item in EventFiles(events_folder).items()] == ["i1", "i2"]
+
+
+def test_duplicate_item_is_named(events_folder: Path) -> None:
+    (events_folder / "items.jsonl").write_text('{"item_id": "a"}\n{"item_id": "a"}\n')
+    with pytest.raises(SourceError, match="row 2: 'a' stands in row 1 already"):
+        list(EventFiles(events_folder).items())
+
+
+def test_bad_catalogue_row_names_line_and_field(events_folder: Path) -> None:
+    (events_folder / "items.jsonl").write_text('{"item_id": "a"}\n{"item_id": 7}\n')
+    with pytest.raises(SourceError, match=r"items\.jsonl line 2, field item_id"):
+        list(EventFiles(events_folder).items())
+
+
+def test_truncated_file_is_named(events_folder: Path) -> None:
+    content = gzip.compress((events_folder / "events.jsonl").read_bytes())
+    (events_folder / "events.jsonl").unlink()
+    (events_folder / "events.jsonl.gz").write_bytes(content[:-9])
+    with pytest.raises(SourceError, match="cannot be read to its end"):
+        list(EventFiles(events_folder).events())
+
+
+def test_log_of_malformed_lines_only_is_an_error_with_reasons(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text("nonsense\n")
+    with pytest.raises(SourceError, match="no well-formed event in 1 lines"):
+        list(EventFiles(tmp_path).events())
+
+
+def test_folder_without_event_files_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"has none of events\*"):
+        list(EventFiles(tmp_path).events())
