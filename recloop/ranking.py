@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.clock import MS_PER_DAY, MS_PER_HOUR
-from recloop.features import HALF_LIFE_DAYS, ITEM_DAILY, USER_DAILY, FeatureSpec, Kind
+from recloop.features import HALF_LIFE_DAYS, ITEM_DAILY, POPULARITY_HALF_LIFE_DAYS, USER_DAILY, FeatureSpec, Kind
 from recloop.labels import HIDE_ACTIONS
 from recloop.sequences import RecentActions
 from recloop.tables import Column
@@ -23,7 +23,13 @@ UNKNOWN = -1
 
 _USER_NUMBERS: tuple[FeatureSpec, ...] = tuple(spec for spec in USER_DAILY.features if spec.kind is Kind.FLOAT)
 _ITEM_NUMBERS: tuple[FeatureSpec, ...] = tuple(spec for spec in ITEM_DAILY.features if spec.kind is Kind.FLOAT)
-_FADING = {"user_touches", "user_active_days", "item_touches"}
+_HALF_LIVES: Mapping[str, float] = {
+    "user_touches": HALF_LIFE_DAYS,
+    "user_active_days": HALF_LIFE_DAYS,
+    "item_touches": HALF_LIFE_DAYS,
+    "item_popularity": POPULARITY_HALF_LIFE_DAYS,
+}
+"""Decayed sums: what a row said at its feature_time is worth less at the request."""
 
 USER_COLUMNS = (*(spec.name for spec in _USER_NUMBERS), "user_days_since_last", "user_recent_1h", "user_recent_hides")
 ITEM_COLUMNS = (*(spec.name for spec in _ITEM_NUMBERS), "item_days_since_first", "item_duration_s", "item_age_days")
@@ -129,7 +135,7 @@ def ranking_matrix(
     sequence_scores: NDArray[np.floating[Any]],
     vocabularies: Vocabularies,
     item_numbers: NDArray[np.float64] | None = None,
-    item_as_of_ms: int | None = None,
+    item_as_of_ms: int | NDArray[np.float64] | None = None,
 ) -> Matrix:
     """Return float32 [len(rows), len(RANKING_FEATURES)].
 
@@ -143,7 +149,7 @@ def ranking_matrix(
         vocabularies: codes of the categorical columns.
         item_numbers: [len(rows), len(ITEM_NUMBER_COLUMNS)], the items' point-in-time values in training; by default
             those of `items`.
-        item_as_of_ms: the feature_time of `item_numbers`; by default that of `items`.
+        item_as_of_ms: the feature_time of `item_numbers`, one or one per row; by default that of `items`.
     """
     numbers = items.numbers[rows] if item_numbers is None else item_numbers
     as_of_ms = items.as_of_ms if item_as_of_ms is None else item_as_of_ms
@@ -156,10 +162,16 @@ def ranking_matrix(
     return np.ascontiguousarray(np.hstack(parts), dtype=np.float32)
 
 
-def _fade(value: Any, as_of_ms: int | None, now_ms: int) -> Any:
-    if as_of_ms is None:
+def fade(name: str, value: Any, as_of_ms: Any, now_ms: int) -> Any:
+    """Return a feature's value (or array of values) at `now_ms`; one that does not fade as it is.
+
+    >>> fade("item_popularity", 8.0, 0, 14 * MS_PER_DAY), fade("item_click_rate", 0.5, 0, 14 * MS_PER_DAY)
+    (2.0, 0.5)
+    """
+    if as_of_ms is None or name not in _HALF_LIVES:
         return value
-    return value * 0.5 ** (max(0, now_ms - as_of_ms) / MS_PER_DAY / HALF_LIFE_DAYS)
+    age_days = np.maximum(0, now_ms - as_of_ms) / MS_PER_DAY
+    return value * 0.5 ** (age_days / _HALF_LIVES[name])
 
 
 def _user_row(user: UserState, context: Context) -> NDArray[np.float64]:
@@ -167,7 +179,7 @@ def _user_row(user: UserState, context: Context) -> NDArray[np.float64]:
     for spec in _USER_NUMBERS:
         value = user.numbers.get(spec.name, spec.default)
         value = np.nan if value is None else float(value)
-        values.append(_fade(value, user.as_of_ms, context.time_ms) if spec.name in _FADING else value)
+        values.append(fade(spec.name, value, user.as_of_ms, context.time_ms))
     last = user.last_ms
     values.append(np.nan if last is None else max(0, context.time_ms - last) / MS_PER_DAY)
     values.append(sum(context.time_ms - time < MS_PER_HOUR for time in user.recent.times_ms))
@@ -175,14 +187,16 @@ def _user_row(user: UserState, context: Context) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64)
 
 
-def _item_block(numbers: NDArray[np.float64], as_of_ms: int, context: Context) -> NDArray[np.float64]:
+def _item_block(
+    numbers: NDArray[np.float64], as_of_ms: int | NDArray[np.float64], context: Context
+) -> NDArray[np.float64]:
     n = len(_ITEM_NUMBERS)
     block = np.empty((len(numbers), len(ITEM_COLUMNS)))
     for column, spec in enumerate(_ITEM_NUMBERS):
         values = numbers[:, column]
         if spec.default is not None:
             values = np.where(np.isnan(values), spec.default, values)
-        block[:, column] = _fade(values, as_of_ms, context.time_ms) if spec.name in _FADING else values
+        block[:, column] = fade(spec.name, values, as_of_ms, context.time_ms)
     block[:, n] = (context.time_ms - numbers[:, n]) / MS_PER_DAY
     block[:, n + 1] = numbers[:, n + 1] / 1_000
     block[:, n + 2] = (context.time_ms - numbers[:, n + 2]) / MS_PER_DAY
