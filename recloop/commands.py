@@ -47,9 +47,12 @@ def attribute_labels(*, start: str, end: str) -> Argv:
     return module(Environment.CORE, "jobs.etl.attribute_labels", _interval(start, end))
 
 
-def compute_features(*, start: str, end: str, as_scheduled: bool = False) -> Argv:
-    """Compute the batch features of each date in `[start, end)` into the offline store."""
-    extra = ["--as-scheduled"] if as_scheduled else []
+def compute_features(*, start: str, end: str, as_scheduled: str = "") -> Argv:
+    """Compute the batch features of each date in `[start, end)` into the offline store.
+
+    `as_scheduled` is `--as-scheduled` or nothing: a template may decide between them.
+    """
+    extra = [as_scheduled] if as_scheduled else []
     return module(Environment.CORE, "jobs.etl.compute_features", [*_interval(start, end), *extra])
 
 

@@ -1,0 +1,54 @@
+"""Train, evaluate, register and gate a model: twice a week, and by hand from a form."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+
+from orchestration.command import CommandOperator
+from orchestration.defaults import DEFAULT_ARGS, GPU_POOL, START, UNTIL, Tag, documentation, training_folder
+from recloop import commands
+
+TRAINING_SET, BUNDLE = training_folder("set"), training_folder("bundle")
+
+with DAG(
+    dag_id="train_model",
+    description="Point-in-time join → three model families → bundle → registry → gate",
+    schedule=CronDataIntervalTimetable("0 3 * * 1,4", timezone="UTC"),
+    start_date=START,
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    tags=[Tag.MODELS],
+    params={
+        "until": Param("", type="string", title="Until", description="RFC 3339; empty: the run's interval end."),
+        "epochs": Param(
+            0, type="integer", minimum=0, title="Epochs", description="Of the transformer; 0: the setting."
+        ),
+        "device": Param("auto", enum=["auto", "cpu", "cuda"], title="Device", description="auto: CUDA when there."),
+        "promote": Param(True, type="boolean", title="Promote", description="Hold the gate; move `champion`."),
+    },
+    doc_md=documentation(
+        purpose="Trains on everything before `until`, evaluates on later time than it trained on, holds the gate.",
+        red="`promote` is red when the challenger is not better: the champion stays, and the message has both numbers.",
+    ),
+):
+    build_training_set = CommandOperator(
+        task_id="build_training_set", argv=commands.build_training_set(until=UNTIL, out=TRAINING_SET)
+    )
+    train = CommandOperator(
+        task_id="train",
+        argv=commands.train_model(
+            training_set=TRAINING_SET, out=BUNDLE, epochs="{{ params.epochs or '' }}", device="{{ params.device }}"
+        ),
+        pool=GPU_POOL,
+    )
+    register = CommandOperator(
+        task_id="register", argv=commands.register_model(bundle=BUNDLE, training_set=TRAINING_SET)
+    )
+    promote = CommandOperator(
+        task_id="promote",
+        argv=commands.promote(version="{{ ti.xcom_pull(task_ids='register')['version'] }}"),
+        only_if="{{ params.promote }}",
+        retries=0,  # the same numbers are refused again
+    )
+    build_training_set >> train >> register >> promote

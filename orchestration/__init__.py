@@ -1,0 +1,1 @@
+"""What the DAGs share and the triggerer must import: operator, registry trigger, callbacks, defaults."""
