@@ -124,8 +124,10 @@ def _own(settings: Settings) -> list[Component]:
     stores = ("postgres", "redis", "kafka")
     stream = module(Environment.STREAMING, "jobs.streaming.update_features")
     # The interpreter inside Flink's JVM does not know the virtual environment around it.
-    path = f"{PROJECT_DIR}:{site_packages(Environment.STREAMING)}"
+    inside = {"PYTHONPATH": f"{PROJECT_DIR}:{site_packages(Environment.STREAMING)}"}
+    # Else PyFlink also starts a server for worker processes, which we have none of, on every address of the machine.
+    inside["_python_worker_execution_mode"] = "process"
     return [
-        Component("streaming", stream, (Port.FLINK,), requires=stores, environment={"PYTHONPATH": path}),
+        Component("streaming", stream, (Port.FLINK,), requires=stores, environment=inside),
         Component("serving", module(Environment.SERVING, "serving.main"), (Port.SERVING,), requires=stores),
     ]

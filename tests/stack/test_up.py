@@ -82,6 +82,14 @@ def test_servers_refuse_a_client_without_the_password(base_stack: Settings) -> N
 
 
 @pytest.mark.stack
+def test_nothing_listens_outside_loopback(base_stack: Settings) -> None:
+    connections = [each for process in processes_of(base_stack) for each in process.net_connections("inet")]
+    listening = {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    assert listening
+    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+
+@pytest.mark.stack
 def test_second_up_leaves_what_runs_alone(base_stack: Settings) -> None:
     before = {name: Supervisor(base_stack).info(name)["pid"] for name in SERVERS}
     done = run_up(base_stack, "--only", ",".join(SERVERS))
