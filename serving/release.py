@@ -195,7 +195,8 @@ class Releases:
         self.previous, self.current = before, release
         self._standing_refusal = None
         self._telemetry.swaps.inc()
-        self._telemetry.model.clear()
+        if before is not None:
+            self._telemetry.model.labels(before.version, before.bundle_id).set(0)
         self._telemetry.model.labels(release.version, release.bundle_id).set(1)
         LOG.info("version %s (bundle %s) answers", release.version, release.bundle_id)
 

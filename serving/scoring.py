@@ -41,7 +41,9 @@ def load_bundle(directory: Path) -> Recommender:
     except BundleError:
         raise
     except Exception as error:  # a bundle can be wrong in any way; whatever it is, it must not be served
-        raise BundleIncompatible(f"bundle {manifest.bundle_id} cannot be loaded: {error!r}. Train again.") from error
+        # Not repr: that of a missing file does not name it.
+        what = f"{type(error).__name__}: {error}"
+        raise BundleIncompatible(f"bundle {manifest.bundle_id} cannot be loaded: {what}. Train again.") from error
     return recommender
 
 

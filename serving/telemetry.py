@@ -43,7 +43,10 @@ class Telemetry:
         self.refused = self._counter("recloop_release_refused", "Bundles refused.")
         self.polls_failed = self._counter("recloop_release_polls_failed", "Times MLflow could not be asked.")
         self.model = Gauge(
-            "recloop_model_info", "1 for the bundle that answers.", ["version", "bundle_id"], registry=self.registry
+            "recloop_model_info",
+            "1 for the bundle that answers, 0 for those that did.",
+            ["version", "bundle_id"],
+            registry=self.registry,
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
