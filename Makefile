@@ -9,7 +9,7 @@ CORE := .venv/core/bin/python
 # movielens, kuairand:DIR or events:DIR.
 export DATA ?= movielens
 
-.PHONY: help setup demo test check lint format up down status lock bench clean
+.PHONY: help setup demo test check lint format up down status lock bench reset clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,9 @@ lock: ## make the lock files anew from setup.cfg
 
 bench: setup ## measure what the README claims
 	@$(CORE) -m benchmarks.run
+
+reset: down ## forget data and models, keep what was installed
+	@cd var && rm -rf airflow data/demo demo flink kafka lake log mlflow postgres redis run serving stamps training
 
 clean: down ## remove what was installed and written: .venv/ and var/, data and models too
 	@rm -rf .venv var

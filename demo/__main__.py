@@ -1,0 +1,96 @@
+"""Run the whole loop on real data and report what was measured, on the screen and in `<var>/demo/report.json`.
+
+Run: make demo [DATA=movielens|kuairand:DIR|events:DIR], or python -m demo --quick for a small slice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from demo import steps
+from demo.memory import MemoryWatch
+from demo.prepared import PreparedData, prepare
+from demo.report import Report, commit, show
+from demo.steps import Demo
+from demo.traffic import SteadyTraffic
+from recloop.cli import run
+from recloop.settings import Settings, load_settings
+from recloop.sources import FORMS
+
+N_PROBES = 200
+QUICK = ["--limit", "20000", "--live", "500"]
+QUICK_PROBES, QUICK_EPOCHS = 20, 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo; 0 when every step did what it says."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--data", default=os.environ.get("DATA") or "movielens", help=FORMS)
+    parser.add_argument("--quick", action="store_true", help="the newest 20,000 events, one epoch, 20 probes")
+    args = parser.parse_args(argv)
+    return run(lambda: run_demo(load_settings(), args))
+
+
+def run_demo(settings: Settings, args: argparse.Namespace) -> int:
+    """Run every step, write and show the report."""
+    console = Console()
+    started = time.monotonic()
+    report = Report(data=args.data, commit=commit(), addresses=steps.addresses(settings))
+    demo = Demo.build(settings, console, report)
+    with MemoryWatch(settings.var_dir) as memory:
+        demo.say(f"Getting the data: {args.data}.")
+        data = prepare(settings, args.data, QUICK if args.quick else [])
+        console.print(f"  {data.facts['name']}. Terms: {data.facts['terms']}", highlight=False)
+        steps.start_stack(demo)
+        run_loop(demo, data, n_probes=QUICK_PROBES if args.quick else N_PROBES, epochs=QUICK_EPOCHS * args.quick)
+    report.peak_memory_mb = memory.peak_mb
+    report.total_seconds = round(time.monotonic() - started, 1)
+    path = settings.var_dir / "demo" / "report.json"
+    report.write(path)
+    show(report, console)
+    demo.say(f"The report is in {path}. The stack stays up; `make down` stops it.")
+    return 0
+
+
+def run_loop(demo: Demo, data: PreparedData, *, n_probes: int, epochs: int) -> None:
+    """Go once round the loop, and once more on what came in; `epochs` 0 means the setting's."""
+    loop_started = datetime.now(UTC)
+    steps.ingest_history(demo, data)
+    first = steps.train(demo, data.live_first, epochs=epochs)
+    serve(demo, first)
+    steps.replay_live(demo, data)
+    until = datetime.now(UTC)
+    steps.show_one_user(demo, data)
+    steps.measure_freshness(demo, n_probes)
+    users = sorted({event["user_id"] for event in data.live_events()})
+    with SteadyTraffic(demo.settings, users) as traffic, steps.SwapWatch(demo) as swap:
+        steps.ingest_live(demo, data, loop_started)
+        second = steps.train(demo, until, epochs=epochs)
+        by_hand = serve(demo, second)
+        steps.roll_back_and_forward(demo, first, second)
+    demo.report.swap_seconds = by_hand if by_hand is not None else swap.seconds
+    demo.report.requests, demo.report.failed_requests = traffic.sent, traffic.failed
+    demo.report.served_by = dict(traffic.served_by)
+
+
+def serve(demo: Demo, version: str) -> float | None:
+    """Wait until serving answers with a version.
+
+    Where the gate refused it, the alias is moved by hand, for the demonstration only, and the seconds are returned.
+    """
+    if demo.registry.version() == version:
+        steps.wait_until_serving(demo, version)
+        return None
+    demo.say(f"Moving the alias to version {version} by hand, to show the swap; the gate's word is in the report.")
+    return steps.move_alias(demo, version)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

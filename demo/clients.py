@@ -1,0 +1,164 @@
+"""The three doors of the stack: Airflow's REST API, the MLflow registry, the recommendation API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from recloop.errors import ComponentUnavailable, RecloopError
+from recloop.settings import Settings
+
+FINAL_STATES = {"success", "failed"}
+POLL_SECONDS = 1.0
+
+
+class DagRunFailed(RecloopError):
+    """A DAG run ended red; the message names the task and where its log is."""
+
+    def __init__(self, message: str, *, task_id: str) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """One finished task: its state and the object it ended its output with."""
+
+    task_id: str
+    state: str
+    value: dict[str, Any]
+
+
+class Airflow:
+    """Triggers DAG runs and waits for them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = httpx.Client(base_url=settings.airflow, timeout=30)
+        self._login = {"username": settings.airflow_user, "password": settings.airflow_password.get_secret_value()}
+        self._log_folder = settings.var_dir / "log" / "airflow"
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run by hand; return its id. Waits until Airflow has read the DAG."""
+        for _ in attempts(120):
+            answer = self._request("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+            if answer.status_code != httpx.codes.NOT_FOUND:
+                break
+        answer.raise_for_status()
+        return str(answer.json()["dag_run_id"])
+
+    def wait(self, dag_id: str, run_id: str, progress: Callable[[str], None]) -> list[TaskResult]:
+        """Wait for the end of a run; call `progress` with the running task; return the tasks in order of their end.
+
+        Raises:
+            DagRunFailed: a task failed.
+        """
+        while True:
+            state = self._get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
+            tasks = self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+            progress(", ".join(task["task_id"] for task in tasks if task["state"] == "running"))
+            if state in FINAL_STATES:
+                break
+            time.sleep(POLL_SECONDS)
+        ended = sorted(tasks, key=lambda task: task["end_date"] or "")
+        failed = [task["task_id"] for task in ended if task["state"] == "failed"]
+        if state == "failed":
+            raise DagRunFailed(self._failure(dag_id, run_id, failed), task_id=failed[0] if failed else "")
+        return [self._result(dag_id, run_id, task) for task in ended]
+
+    def results(self, dag_id: str, run_id: str) -> list[TaskResult]:
+        """Return the tasks of a run that ended, whatever became of it."""
+        tasks = self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+        return [self._result(dag_id, run_id, task) for task in tasks if task["state"] == "success"]
+
+    def _result(self, dag_id: str, run_id: str, task: dict[str, Any]) -> TaskResult:
+        path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/xcomEntries/return_value"
+        answer = self._request("GET", f"{path}?deserialize=true")
+        value = answer.json().get("value") if answer.status_code == httpx.codes.OK else None
+        return TaskResult(task["task_id"], str(task["state"]), value if isinstance(value, dict) else {})
+
+    def _failure(self, dag_id: str, run_id: str, failed: Sequence[str]) -> str:
+        folder = self._log_folder / f"dag_id={dag_id}" / f"run_id={run_id}"
+        logs = sorted(folder.glob(f"task_id={failed[0]}/*.log")) if failed else []
+        reason = next((line for log in reversed(logs) for line in _error_lines(log.read_text())), "see its log")
+        return f"{dag_id}: {', '.join(failed) or 'no task'} failed: {reason}\nIts log: {logs[-1] if logs else folder}"
+
+    def _get(self, path: str) -> dict[str, Any]:
+        answer = self._request("GET", path)
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def _request(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        answer = self._client.request(method, f"/api/v2{path}", json=body)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            token = self._client.post("/auth/token", json=self._login)
+            token.raise_for_status()
+            self._client.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+            answer = self._client.request(method, f"/api/v2{path}", json=body)
+        return answer
+
+
+def _error_lines(log: str) -> Iterator[str]:
+    for line in reversed(log.splitlines()):
+        for mark in ("Refused: ", "Error: ", "Failed: ", "Tampered: ", "Incompatible: "):
+            if mark in line and "Traceback" not in line:
+                yield line.replace('\\"', '"')[:600]
+
+
+class Registry:
+    """Reads and moves the alias of the registered model."""
+
+    def __init__(self, settings: Settings, alias: str) -> None:
+        self._client = httpx.Client(base_url=f"{settings.mlflow}/api/2.0/mlflow/registered-models/", timeout=30)
+        self._name = {"name": settings.model_name, "alias": alias}
+
+    def version(self) -> str | None:
+        """Return the version the alias points at; None when there is none."""
+        answer = self._client.get("alias", params=self._name)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        answer.raise_for_status()
+        return str(answer.json()["model_version"]["version"])
+
+    def move(self, version: str) -> None:
+        """Point the alias at another version."""
+        self._client.post("alias", json={**self._name, "version": version}).raise_for_status()
+
+
+class Api:
+    """The recommendation API."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = httpx.Client(base_url=settings.serving, timeout=10)
+
+    def send(self, events: Sequence[dict[str, Any]]) -> None:
+        """Send events; returns when Kafka has them."""
+        answer = self._client.post("/v1/events", json=list(events))
+        if answer.status_code != httpx.codes.ACCEPTED:
+            raise ComponentUnavailable(f"POST /v1/events answered {answer.status_code}: {answer.text[:400]}")
+
+    def slate(self, user_id: str, *, k: int = 10, exclude: Sequence[str] = ()) -> dict[str, Any]:
+        """Return a slate without exploration's dice: the same seed each time."""
+        body = {"user_id": user_id, "k": k, "seed": 1, "exclude": list(exclude)}
+        answer = self._client.post("/v1/recommendations", json=body)
+        if answer.status_code != httpx.codes.OK:
+            raise ComponentUnavailable(f"POST /v1/recommendations answered {answer.status_code}: {answer.text[:400]}")
+        return dict(answer.json())
+
+    def serving_version(self) -> str | None:
+        """Return the model version that answers."""
+        answer = self._client.get("/v1/release")
+        answer.raise_for_status()
+        version = answer.json()["version"]
+        return None if version is None else str(version)
+
+
+def attempts(seconds: float, *, every: float = POLL_SECONDS) -> Iterator[float]:
+    """Yield the seconds gone, again and again until the time is over."""
+    started = time.monotonic()
+    while (gone := time.monotonic() - started) < seconds:
+        yield gone
+        time.sleep(every)
