@@ -58,7 +58,8 @@ def _view(view: FeatureView) -> FeastView:
 
 
 def _service(service: FeatureService) -> FeastService:
-    return FeastService(name=service.name, features=[VIEWS[view.name] for view in service.views])
+    projections = [VIEWS[view.name][list(service.names(view))] for view in service.views]
+    return FeastService(name=service.name, features=projections)
 
 
 ENTITIES = {entity: _entity(entity) for entity in Entity}

@@ -101,7 +101,7 @@ USER_DAILY = FeatureView(
         FeatureSpec("user_categories", Kind.STRINGS, "Categories by |preference|, strongest first, at most 20."),
         FeatureSpec("user_category_weights", Kind.FLOATS, "Signed decayed preference of each, in [-1, 1]."),
         FeatureSpec("user_seen_items", Kind.STRINGS, "Items interacted with, newest first, at most 2,000."),
-        FeatureSpec("user_feature_ms", Kind.LONG, "feature_time in ms: what fades is aged from it, in a joined row too."),
+        FeatureSpec("user_feature_ms", Kind.LONG, "feature_time in ms: what fades is aged from it."),
     ),
     None,
 )
@@ -113,7 +113,7 @@ ITEM_DAILY = FeatureView(
         *_rates("item"),
         FeatureSpec("item_popularity", Kind.FLOAT, "Decayed (7 days) number of touches with click.", 0.0),
         FeatureSpec("item_first_ms", Kind.LONG, "Oldest event_time in ms; age is computed by the reader."),
-        FeatureSpec("item_feature_ms", Kind.LONG, "feature_time in ms: what fades is aged from it, in a joined row too."),
+        FeatureSpec("item_feature_ms", Kind.LONG, "feature_time in ms: what fades is aged from it."),
     ),
     None,
 )
@@ -154,14 +154,21 @@ FEATURE_VIEWS = (USER_DAILY, ITEM_DAILY, SEGMENT_DAILY, USER_PROFILE, USER_RECEN
 
 @dataclass(frozen=True)
 class FeatureService:
-    """The list of views one model version reads, named by version."""
+    """The list of views one model version reads, named by version; `omits` names features that its readers do not use."""
 
     name: str
     views: tuple[FeatureView, ...]
+    omits: frozenset[str] = frozenset()
+
+    def names(self, view: FeatureView) -> tuple[str, ...]:
+        """Names of the features read of one view, in order."""
+        return tuple(name for name in view.names if name not in self.omits)
 
 
-RANKING_V1 = FeatureService("ranking_v1", (USER_DAILY, ITEM_DAILY, USER_PROFILE))
-"""What the point-in-time join of training reads."""
+RANKING_V1 = FeatureService(
+    "ranking_v1", (USER_DAILY, ITEM_DAILY, USER_PROFILE), omits=frozenset({"user_seen_items"})
+)
+"""What the point-in-time join of training reads; seen items filter slates and rank nothing."""
 
 SERVING_V1 = FeatureService("serving_v1", (USER_DAILY, USER_PROFILE, USER_RECENT))
 """What one request reads, for one user; item features travel in the bundle."""

@@ -19,10 +19,12 @@ from expectations import raw_events
 from expectations.run import check
 from jobs.etl.job import Outcome, run_job
 from jobs.etl.lake import conform, create_tables, is_date_in, overwrite_dates
+from jobs.etl.stale import mark_stale
 from recloop import cli
-from recloop.clock import from_ms, to_ms
+from recloop.clock import day_start, from_ms, to_ms
 from recloop.errors import EventRejected
 from recloop.events import parse_event
+from recloop.features import USER_RECENT
 from recloop.tables import CLEAN_EVENTS, RAW_EVENTS, REJECTED_EVENTS, Column
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def clean(spark: SparkSession, *, start: datetime, end: datetime) -> Outcome:
     """Clean what was ingested in `[start, end)`."""
     from pyspark.sql import functions as F
 
-    create_tables(spark, RAW_EVENTS, REJECTED_EVENTS, CLEAN_EVENTS)
+    create_tables(spark, RAW_EVENTS, REJECTED_EVENTS, CLEAN_EVENTS, USER_RECENT.table)
     parsed = parse_rows(spark.table(RAW_EVENTS.full_name).where(_ingested(start, end))).cache()
     good = parsed.where(F.col(Column.FIELD).isNull())
     rejected = conform(parsed.where(F.col(Column.FIELD).isNotNull()), REJECTED_EVENTS)
@@ -114,6 +116,8 @@ def _publish(result: DataFrame, rejected: DataFrame, dates: list[date], *, start
     from pyspark.sql import functions as F
 
     overwrite_dates(result, CLEAN_EVENTS, dates)
+    if dates:
+        mark_stale(result.sparkSession, USER_RECENT.table, since=day_start(dates[0]))
     known = result.sparkSession.table(REJECTED_EVENTS.full_name)
     touched = rejected.union(known.where(_ingested(start, end))).select(Column.INGEST_DATE).distinct().collect()
     ingest_dates = [row[0] for row in touched]
