@@ -100,7 +100,8 @@ def parse_event(payload: bytes | str, *, received_at: datetime) -> Event:
     if event.event_time > received_at + MAX_CLOCK_SKEW:
         raise EventRejected(
             "event_time",
-            f"{format_time(event.event_time)} lies in the future: it was received at {format_time(received_at)}",
+            # As it was sent: at the end of year 9999 some offsets have no time in UTC that could be printed.
+            f"{event.event_time.isoformat()} lies in the future: it was received at {format_time(received_at)}",
         )
     if event.event_time < EPOCH:
         raise EventRejected("event_time", f"{event.event_time.isoformat()} lies before 1970")

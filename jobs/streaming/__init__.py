@@ -1,0 +1,1 @@
+"""The stream jobs: Flink keeps what must be fresh within milliseconds."""
