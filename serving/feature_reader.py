@@ -107,7 +107,8 @@ class FeatureReader:
 
         if self._opening is None:
             environment = feast_environment(self._settings)
-            limits = f"socket_timeout={SOCKET_SECONDS},socket_connect_timeout={SOCKET_SECONDS}"
+            # No retries: the client's own take seconds, in which the thread is missing for other requests.
+            limits = f"socket_timeout={SOCKET_SECONDS},socket_connect_timeout={SOCKET_SECONDS},retry=null"
             os.environ.update(environment | {ONLINE: f"{environment[ONLINE]},{limits}"})
             self._opening = FeatureStore(repo_path=str(FEATURE_REPO))
         else:

@@ -21,7 +21,7 @@ from serving.bundle_store import BundleStore
 from serving.event_log import EventLog
 from serving.impressions import ImpressionLog
 from serving.registry import ModelVersion
-from tests.conftest import free_ports
+from tests.conftest import free_ports, run_module
 from tests.serving.bundles import N_DIMENSIONS, N_ITEMS, NOW, write_bundle
 
 TOKEN = "a-token-for-tests"
@@ -98,6 +98,13 @@ def restarted_client(lonely_parts: Parts, bundle: Path) -> Iterator[TestClient]:
     lonely_parts.releases.restore()
     with TestClient(create_app(lonely_parts)) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def feast_stack(base_stack: Settings) -> Settings:
+    """Settings of a stack with the feature definitions applied."""
+    run_module("jobs.etl.apply_features")
+    return base_stack
 
 
 Event = dict[str, object]
