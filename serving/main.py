@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(settings: Settings) -> int:
     """Bind, then load what is heavy, then serve."""
     listener = bind(settings)
+    # uvicorn ends cleanly and then sends itself the signal it got: asked to end, this process ends with 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     # Requests run side by side: a numpy call that starts threads of its own takes them from another request.
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
