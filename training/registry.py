@@ -1,0 +1,93 @@
+"""The model registry as training uses it: one registered model, versions made of sealed bundles, two aliases."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recloop.bundles import Alias
+from recloop.errors import ComponentUnavailable, ConfigurationError
+from recloop.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+BUNDLE_ARTIFACT = "bundle"
+TRAINING_SET_TAG = "training_set"
+PREVIOUS_CHAMPION_TAG = "previous_champion"
+ACCEPTED_TAG = "accepted_regression"
+
+
+def open_registry(settings: Settings) -> MlflowClient:
+    """Return a client of the MLflow server.
+
+    Raises:
+        ComponentUnavailable: it does not answer.
+    """
+    # MLflow retries for minutes by default; a task that fails soon is retried by Airflow.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri=settings.mlflow, registry_uri=settings.mlflow)
+    try:
+        client.search_registered_models(max_results=1)
+    except MlflowException as error:
+        raise ComponentUnavailable(f"MLflow at {settings.mlflow} does not answer: {error}. Is it up?") from error
+    return client
+
+
+def find_version(client: MlflowClient, name: str, version: str) -> ModelVersion:
+    """Return a version of the model.
+
+    Raises:
+        ConfigurationError: there is no such version.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(name, version)
+    except MlflowException as error:
+        known = [found.version for found in client.search_model_versions(f"name='{name}'")]
+        raise ConfigurationError(f"model {name} has no version {version!r}; there are {known or 'none'}.") from error
+
+
+def champion(client: MlflowClient, name: str) -> ModelVersion | None:
+    """Return the version that the alias `champion` points at; None before the first promotion."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, Alias.CHAMPION)
+    except MlflowException:
+        return None
+
+
+def download_bundle(version: ModelVersion, settings: Settings, folder: Path) -> Path:
+    """Download a version's bundle into a new folder below `folder`; return that folder."""
+    import mlflow
+
+    target = folder / str(version.version)
+    target.mkdir(parents=True)
+    source = f"models:/{version.name}/{version.version}"
+    mlflow.set_registry_uri(settings.mlflow)
+    return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(target), tracking_uri=settings.mlflow))
+
+
+def flat_metrics(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Return nested metrics under dotted names; texts and unknown numbers are left out, lists get their index.
+
+    >>> flat_metrics({"offline": {"model": {"ndcg_at_10": 0.25}}, "interval": [0.1, None]})
+    {'offline.model.ndcg_at_10': 0.25, 'interval.0': 0.1}
+    """
+    flat: dict[str, float] = {}
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            flat |= flat_metrics(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            flat |= flat_metrics({str(place): part for place, part in enumerate(value)}, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and value == value:
+            flat[f"{prefix}{name}"] = float(value)
+    return flat
