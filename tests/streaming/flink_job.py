@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.streaming.online_rows import FeastRows
 from recloop.commands import module
@@ -112,8 +113,15 @@ class FlinkJob:
         """Wait until each user's online row is what the kernel makes of the events; compare whole rows."""
         expected = kernel_rows(events)
         assert expected
+
+        def as_expected() -> bool:
+            try:
+                return all(self.rows.read(user_id) == row for user_id, row in expected.items())
+            except RedisConnectionError:
+                return False  # a test has stopped it, and it is starting
+
         wait_until(
-            lambda: all(self.rows.read(user_id) == row for user_id, row in expected.items()),
+            as_expected,
             seconds,
             lambda: f"{differences(self.rows.read, expected)}\n{self.text[-3000:]}",
         )

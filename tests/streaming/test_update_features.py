@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -181,7 +181,7 @@ def redis(settings: Settings):  # type: ignore[no-untyped-def]  # redis is impor
 
 def listens_elsewhere(job: FlinkJob) -> list[str]:
     """Return the addresses, as the kernel writes them, on which the job's processes listen beside loopback."""
-    own = {os.readlink(link) for pid in group_of(job) for link in _links(pid)}
+    own = {target for pid in group_of(job) for target in _open_files(pid)}
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     found = []
     for table in ("tcp", "tcp6"):
@@ -215,6 +215,7 @@ def _group(pid: int) -> int:
         return -1
 
 
-def _links(pid: int) -> list[str]:
-    folder = f"/proc/{pid}/fd"
-    return [f"{folder}/{name}" for name in os.listdir(folder)]
+def _open_files(pid: int) -> Iterator[str]:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield os.readlink(link)
