@@ -165,7 +165,7 @@ def ranking_matrix(
 def fade(name: str, value: Any, as_of_ms: Any, now_ms: int) -> Any:
     """Return a feature's value (or array of values) at `now_ms`; one that does not fade as it is.
 
-    >>> fade("item_popularity", 8.0, 0, 14 * MS_PER_DAY), fade("item_click_rate", 0.5, 0, 14 * MS_PER_DAY)
+    >>> float(fade("item_popularity", 8.0, 0, 14 * MS_PER_DAY)), fade("item_click_rate", 0.5, 0, 14 * MS_PER_DAY)
     (2.0, 0.5)
     """
     if as_of_ms is None or name not in _HALF_LIVES:

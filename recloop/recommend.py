@@ -7,7 +7,7 @@ light and a test can look at everything between them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,95 @@ class FoldIn:
         return np.linalg.solve(left, ((1 + confidence) * chosen).sum(axis=0)).astype(np.float32)
 
 
-class Recommender:
+class Retriever:
+    """Nominates candidates from the base models and popularity. Immutable; safe to call from several threads."""
+
+    def __init__(
+        self,
+        *,
+        items: Items,
+        popularity: Mapping[str, Indices],
+        fold_in: FoldIn,
+        item_vectors: NDArray[np.float32],
+        encode: Encode,
+    ) -> None:
+        self.items = items
+        self._popularity = popularity
+        self._fold_in = fold_in
+        self._item_vectors = item_vectors
+        self._encode = encode
+        published = np.nan_to_num(items.numbers[:, -1], nan=-np.inf)
+        newest = np.argsort(-published, kind="stable")
+        self._fresh = newest[np.isfinite(published[newest])][: 10 * N_FRESH]
+
+    def retrieve(self, user: UserState, *, context: Context, exclude: Collection[str] = ()) -> Candidates:
+        """Nominate candidates from all sources; items seen, hidden or excluded are never among them."""
+        cf_all, sequence_all = self.retrieval_scores(user, context=context)
+        return self.nominate(user, cf_scores=cf_all, sequence_scores=sequence_all, exclude=exclude)
+
+    def nominate(
+        self,
+        user: UserState,
+        *,
+        cf_scores: NDArray[np.float64],
+        sequence_scores: NDArray[np.float64],
+        exclude: Collection[str] = (),
+    ) -> Candidates:
+        """Nominate candidates, given the scores of the whole catalogue."""
+        blocked = np.zeros(len(self.items), dtype=bool)
+        blocked[self.items.rows([*user.seen_items, *user.recent.item_ids, *exclude])] = True
+        popular = self.popular(user.segment)
+        nominations = [("popular", popular, N_POPULAR), ("fresh", self._fresh, N_FRESH)]
+        if len(user.recent):
+            nominations = [
+                ("sequence", _best(sequence_scores, blocked, N_SEQUENCE), N_SEQUENCE),
+                ("cf", _best(cf_scores, blocked, N_CF), N_CF),
+                *nominations,
+            ]
+        chosen: dict[int, str] = {}
+        for source, rows, most in nominations:
+            for row in rows[~blocked[rows]][:most]:
+                chosen.setdefault(int(row), source)
+        rows = np.fromiter(chosen, dtype=np.int64, count=len(chosen))
+        return Candidates(rows, tuple(chosen.values()), cf_scores[rows], sequence_scores[rows])
+
+    def candidates(
+        self, rows: Indices, *, cf_scores: NDArray[np.float64], sequence_scores: NDArray[np.float64]
+    ) -> Candidates:
+        """Return given rows as candidates; the scores are those of the whole catalogue."""
+        return Candidates(rows, ("given",) * len(rows), cf_scores[rows], sequence_scores[rows])
+
+    def retrieval_scores(self, user: UserState, *, context: Context) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the CF and sequence score of every item; zeros for a user without a history."""
+        if not len(user.recent):
+            return np.zeros(len(self.items)), np.zeros(len(self.items))
+        cf_scores, sequence_scores = self.batch_scores([(user, context)])
+        return cf_scores[0], sequence_scores[0]
+
+    def batch_scores(
+        self, requests: Sequence[tuple[UserState, Context]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return both scores of every item for many requests at once, each [requests, items]."""
+        encoded = [encode_sequence(user.recent, self.items, now_ms=context.time_ms) for user, context in requests]
+        vectors = self._encode(*(np.stack(part) for part in zip(*encoded, strict=True)))
+        vectors[[not len(user.recent) for user, _ in requests]] = 0.0
+        cf_vectors = np.stack([self._cf_vector(user.recent) for user, _ in requests])
+        cf_scores = (cf_vectors @ self._fold_in.factors.T).astype(np.float64)
+        return cf_scores, (vectors @ self._item_vectors.T).astype(np.float64)
+
+    def _cf_vector(self, recent: RecentActions) -> NDArray[np.float32]:
+        known = [place for place, item_id in enumerate(recent.item_ids) if item_id in self.items.index]
+        weights = np.array([cf_weight(recent.actions[place]) for place in known])
+        return self._fold_in.vector(self.items.rows(recent.item_ids), weights)
+
+    def popular(self, segment: str | None) -> Indices:
+        """Return rows of the segment's most popular items, then everyone's, best first, without repeats."""
+        own = self._popularity.get(segment or EVERYONE, np.empty(0, dtype=np.int64))
+        both = np.concatenate([own, self._popularity.get(EVERYONE, np.empty(0, dtype=np.int64))])
+        return both[np.sort(np.unique(both, return_index=True)[1])]
+
+
+class Recommender(Retriever):
     """Scores candidates of one bundle. Immutable after it is built; safe to call from several threads."""
 
     def __init__(
@@ -123,59 +211,14 @@ class Recommender:
         encode: Encode,
         heads: Mapping[Head, Predict],
     ) -> None:
+        super().__init__(items=items, popularity=popularity, fold_in=fold_in, item_vectors=item_vectors, encode=encode)
         self.manifest = manifest
-        self.items = items
         self.vocabularies = vocabularies
-        self._popularity = popularity
-        self._fold_in = fold_in
-        self._item_vectors = item_vectors
-        self._encode = encode
         self._heads = heads
-        published = np.nan_to_num(items.numbers[:, -1], nan=-np.inf)
-        newest = np.argsort(-published, kind="stable")
-        self._fresh = newest[np.isfinite(published[newest])][: 10 * N_FRESH]
 
     def score(self, user: UserState, *, context: Context, exclude: Collection[str] = ()) -> Scored:
         """Retrieve, filter and rank for one request. An empty catalogue after filtering gives empty arrays."""
         return self.rank(user, self.retrieve(user, context=context, exclude=exclude), context=context)
-
-    def retrieve(self, user: UserState, *, context: Context, exclude: Collection[str] = ()) -> Candidates:
-        """Nominate candidates from all sources; items seen, hidden or excluded are never among them."""
-        cf_all, sequence_all = self.retrieval_scores(user, context=context)
-        blocked = np.zeros(len(self.items), dtype=bool)
-        blocked[self.items.rows([*user.seen_items, *user.recent.item_ids, *exclude])] = True
-        popular = self.popular(user.segment)
-        nominations = [("popular", popular, N_POPULAR), ("fresh", self._fresh, N_FRESH)]
-        if len(user.recent):
-            nominations = [
-                ("sequence", _best(sequence_all, blocked, N_SEQUENCE), N_SEQUENCE),
-                ("cf", _best(cf_all, blocked, N_CF), N_CF),
-                *nominations,
-            ]
-        chosen: dict[int, str] = {}
-        for source, rows, most in nominations:
-            for row in rows[~blocked[rows]][:most]:
-                chosen.setdefault(int(row), source)
-        rows = np.fromiter(chosen, dtype=np.int64, count=len(chosen))
-        return Candidates(rows, tuple(chosen.values()), cf_all[rows], sequence_all[rows])
-
-    def candidates(
-        self, rows: Indices, *, cf_scores: NDArray[np.float64], sequence_scores: NDArray[np.float64]
-    ) -> Candidates:
-        """Return given rows as candidates; the scores are those of the whole catalogue."""
-        return Candidates(rows, ("given",) * len(rows), cf_scores[rows], sequence_scores[rows])
-
-    def retrieval_scores(self, user: UserState, *, context: Context) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the CF and sequence score of every item; zeros for a user without a history."""
-        if not len(user.recent):
-            return np.zeros(len(self.items)), np.zeros(len(self.items))
-        encoded = encode_sequence(user.recent, self.items, now_ms=context.time_ms)
-        vector = self._encode(*(part[None, :] for part in encoded))[0]
-        known = [place for place, item_id in enumerate(user.recent.item_ids) if item_id in self.items.index]
-        rows = self.items.rows(user.recent.item_ids)
-        weights = np.array([cf_weight(user.recent.actions[place]) for place in known])
-        cf_vector = self._fold_in.vector(rows, weights)
-        return (self._fold_in.factors @ cf_vector).astype(np.float64), (self._item_vectors @ vector).astype(np.float64)
 
     def rank(self, user: UserState, candidates: Candidates, *, context: Context) -> Scored:
         """Return every head's probability for each candidate."""
@@ -188,13 +231,11 @@ class Recommender:
             sequence_scores=candidates.sequence_scores,
             vocabularies=self.vocabularies,
         )
-        return Scored(candidates, {head: predict(matrix) for head, predict in self._heads.items()})
+        return Scored(candidates, self.predict(matrix))
 
-    def popular(self, segment: str | None) -> Indices:
-        """Return rows of the segment's most popular items, then everyone's, best first, without repeats."""
-        own = self._popularity.get(segment or EVERYONE, np.empty(0, dtype=np.int64))
-        both = np.concatenate([own, self._popularity.get(EVERYONE, np.empty(0, dtype=np.int64))])
-        return both[np.sort(np.unique(both, return_index=True)[1])]
+    def predict(self, matrix: Matrix) -> dict[str, NDArray[np.floating]]:
+        """Return every head's probability for each row of a ranking matrix."""
+        return {head: predict(matrix) for head, predict in self._heads.items()}
 
 
 def _best(scores: NDArray[np.floating], blocked: NDArray[np.bool_], n: int) -> Indices:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from recloop.features import ITEM_DAILY, USER_DAILY, USER_PROFILE
+from recloop.features import ITEM_DAILY, RANKING_V1, USER_PROFILE
 from recloop.tables import Column
 
 
@@ -48,9 +48,7 @@ EXAMPLE_COLUMNS = (
     Column.DEVICE,
     *LABEL_COLUMNS,
     Column.SAMPLED,
-    *USER_DAILY.names,
-    *ITEM_DAILY.names,
-    *USER_PROFILE.names,
+    *(name for view in RANKING_V1.views for name in RANKING_V1.names(view)),
 )
 """One row per label of the stack and holdout spans, or sampled negative, with its point-in-time features."""
 

@@ -88,7 +88,6 @@ class Examples:
     user_numbers: NDArray[np.float64]
     categories: NDArray[np.object_]
     category_weights: NDArray[np.object_]
-    seen: NDArray[np.object_]
     profile: Mapping[str, NDArray[np.object_]]
     item_numbers: NDArray[np.float64]
     item_as_of_ms: NDArray[np.float64]
@@ -121,10 +120,15 @@ class TrainingSet:
             numbers=known,
             as_of_ms=None if as_of is None else int(as_of),
             category_weights=dict(zip(examples.categories[row], examples.category_weights[row], strict=True)),
-            seen_items=frozenset(examples.seen[row]) | frozenset(recent.item_ids),
+            seen_items=self.seen_before(user_id, time_ms),
             recent=recent,
             **{name: column[row] for name, column in examples.profile.items()},
         )
+
+    def seen_before(self, user_id: str, time_ms: int) -> frozenset[str]:
+        """Return the items a user had interacted with before a moment; those are never shown again."""
+        rows = self.interactions.items[self.interactions.span(user_id, before_ms=time_ms)]
+        return frozenset(self.items.ids[row] for row in np.unique(rows))
 
     def context(self, row: int) -> Context:
         """Return what was known only at the moment of an example."""
@@ -293,7 +297,6 @@ def _read_examples(path: Path, items: Items) -> Examples:
         user_numbers=_numbers(table, USER_NUMBERS),
         categories=_lists(table, "user_categories"),
         category_weights=_lists(table, "user_category_weights"),
-        seen=_lists(table, "user_seen_items"),
         profile={name: _strings(table, name) for name in (Column.SEGMENT, Column.AGE_GROUP, Column.GENDER)},
         item_numbers=_numbers(table, [*_ITEM_FLOATS, "item_first_ms"]),
         item_as_of_ms=_numbers(table, ["item_feature_ms"])[:, 0],

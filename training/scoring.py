@@ -1,0 +1,69 @@
+"""Load a bundle as serving does: verify, ONNX and LightGBM into the kernel's recommender, score the golden batch.
+
+serving has a loader of its own; the golden batch, written through this one, is what holds the two together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recloop.bundles import BundleFile, ranker_file, verify
+from recloop.golden import check_golden
+from recloop.labels import Head
+from recloop.ranking import Matrix
+from recloop.recommend import Encode, Predict, Recommender, load_recommender
+
+N_THREADS = 2
+
+
+def load_bundle(directory: Path) -> Recommender:
+    """Verify a bundle, load it and score its golden batch.
+
+    Raises:
+        BundleTampered: a file is not what the manifest says.
+        BundleIncompatible: it was made for other features, or answers its golden batch otherwise here.
+    """
+    manifest = verify(directory)
+    recommender = load_recommender(
+        directory,
+        manifest,
+        encode=load_encoder(directory / BundleFile.USER_ENCODER),
+        heads={head: load_head(directory / ranker_file(head)) for head in manifest.heads},
+    )
+    check_golden(directory, recommender)
+    return recommender
+
+
+def load_encoder(path: Path) -> Encode:
+    """Return the ONNX graph as a function of (items, actions, gaps)."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = N_THREADS
+    # Threads that spin while they wait take the cores from whatever else runs here.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+    def encode(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = session.run(None, {"items": items, "actions": actions, "gaps": gaps})[0]
+        return vectors
+
+    return encode
+
+
+def load_head(path: Path) -> Predict:
+    """Return one head's LightGBM as a function of the ranking matrix; raw, not yet calibrated."""
+    import lightgbm
+
+    booster = lightgbm.Booster(model_file=str(path))
+
+    def predict(matrix: Matrix) -> NDArray[np.float64]:
+        # LightGBM refuses an empty matrix.
+        if not len(matrix):
+            return np.empty(0)
+        return np.asarray(booster.predict(matrix, num_threads=N_THREADS), dtype=np.float64)
+
+    return predict
