@@ -129,6 +129,7 @@ class ReleaseAnswer(BaseModel):
     """What this process serves."""
 
     version: str | None = Field(description="Version that answers; null: none.")
+    champion: str | None = Field(description="Version the alias named when last asked; null: none, or never asked.")
     bundle_id: str | None
     loaded_at: str | None
     previous: str | None = Field(description="Version kept in memory for a rollback.")

@@ -250,9 +250,10 @@ def _answer(slate: Slate) -> api.SlateAnswer:
 
 
 def _release(parts: Parts) -> api.ReleaseAnswer:
-    current, previous = parts.releases.current, parts.releases.previous
+    current, previous, champion = parts.releases.current, parts.releases.previous, parts.releases.champion
     return api.ReleaseAnswer(
         version=current and current.version,
+        champion=champion and champion.version,
         bundle_id=current and current.bundle_id,
         loaded_at=current and format_time(current.loaded_at),
         previous=previous and previous.version,

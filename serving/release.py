@@ -83,6 +83,7 @@ class Releases:
         self.previous: Release | None = None
         self.refused: deque[Refusal] = deque(maxlen=N_REFUSED_SHOWN)
         self.polling = "not asked yet"
+        self.champion: ModelVersion | None = None
         self._standing_refusal: ModelVersion | None = None
 
     def start(self) -> None:
@@ -110,10 +111,10 @@ class Releases:
         """
         with self._lock:
             try:
-                champion = self._registry.champion()
+                self.champion = self._registry.champion()
                 self.polling = POLLING
-                if champion is not None:
-                    self._follow(champion, again=again)
+                if self.champion is not None:
+                    self._follow(self.champion, again=again)
             except ComponentUnavailable as error:
                 self._telemetry.polls_failed.inc()
                 self.polling = str(error)

@@ -1,7 +1,7 @@
 """Have serving look at the alias now, and wait until it answers with the version named.
 
-In: the model version that `champion` points to. Out: one JSON line {"version", "seconds"}; exit code 1 when serving
-refused the bundle, points elsewhere, or does not answer.
+In: the model version that `champion` was moved to. Out: one JSON line {"version", "bundle_id", "seconds"}, and
+"instead_of" when the alias has moved on since; exit code 1 when serving refused the bundle or does not answer.
 Run: python -m serving.release_client --version 3
 """
 
@@ -39,11 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def release(settings: Settings, version: str, *, timeout_seconds: float) -> dict[str, Any]:
-    """Return {"version", "bundle_id", "seconds"} once serving reports that version.
+    """Return {"version", "bundle_id", "seconds", …} once serving reports it, or what the alias moved on to.
+
+    The alias is what counts: after a move forward and back, the first of the two has nothing left to do.
 
     Raises:
         BundleIncompatible: serving refused it; the message has its reason.
-        ComponentUnavailable: serving did not answer, or reports another version, until the time was over.
+        ComponentUnavailable: serving did not answer, or reports no such version, until the time was over.
     """
     headers = {"Authorization": f"Bearer {settings.serving_token.get_secret_value()}"}
     began = time.monotonic()
@@ -58,12 +60,8 @@ def release(settings: Settings, version: str, *, timeout_seconds: float) -> dict
                 found = f"{answer.status_code} {answer.text[:300]}"
                 if answer.status_code == httpx.codes.FORBIDDEN:
                     break
-                if answer.is_success and _arrived(answer.json(), version):
-                    return {
-                        "version": version,
-                        "bundle_id": answer.json()["bundle_id"],
-                        "seconds": round(time.monotonic() - began, 3),
-                    }
+                if answer.is_success and (outcome := _outcome(answer.json(), version)) is not None:
+                    return outcome | {"seconds": round(time.monotonic() - began, 3)}
             time.sleep(AGAIN_SECONDS)
     raise ComponentUnavailable(
         f"serving at {settings.serving} does not report version {version} after {seconds:.0f} s: {found}. "
@@ -71,14 +69,17 @@ def release(settings: Settings, version: str, *, timeout_seconds: float) -> dict
     )
 
 
-def _arrived(answer: dict[str, Any], version: str) -> bool:
-    if answer["version"] == version:
-        return True
-    refused = answer["refused"]
-    # The check that was just made refused it: waiting longer changes nothing.
-    if refused and refused[-1]["version"] == version:
-        raise BundleIncompatible(f"serving refused version {version}: {refused[-1]['reason']}")
-    return False
+def _outcome(answer: dict[str, Any], version: str) -> dict[str, Any] | None:
+    """Return how it ended, None while it did not. The answer is that of a check made just now."""
+    served, champion = answer["version"], answer["champion"]
+    if served == version:
+        return {"version": version, "bundle_id": answer["bundle_id"]}
+    if champion == version and answer["refused"] and answer["refused"][-1]["version"] == version:
+        raise BundleIncompatible(f"serving refused version {version}: {answer['refused'][-1]['reason']}")
+    if answer["polling"] == "ok" and champion is not None and served == champion:
+        print(f"The alias champion names version {champion} by now, and serving follows it.", file=sys.stderr)
+        return {"version": champion, "bundle_id": answer["bundle_id"], "instead_of": version}
+    return None
 
 
 if __name__ == "__main__":
