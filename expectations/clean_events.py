@@ -11,16 +11,29 @@ _REQUIRED = (
     Column.ITEM_ID,
 )  # fmt: skip
 
+_ACTIONS = [str(each) for each in Action]
+_IS_IMPRESSION = f'{Column.ACTION}="{Action.IMPRESSION}"'
+
 SUITE = Suite(
     "clean_events",
     (
         *(Rule("ExpectColumnValuesToNotBeNull", {"column": column.value}) for column in _REQUIRED),
         Rule("ExpectColumnValuesToBeUnique", {"column": Column.EVENT_ID.value}),
-        Rule("ExpectColumnValuesToBeInSet", {"column": Column.ACTION.value, "value_set": [str(each) for each in Action]}),
-        Rule("ExpectColumnValuesToBeBetween", {"column": Column.PROPENSITY.value, "min_value": 0, "max_value": 1, "strict_min": True}),
+        Rule("ExpectColumnValuesToBeInSet", {"column": Column.ACTION.value, "value_set": _ACTIONS}),
+        # The event model's own bounds again: a reader of the table must not have to trust the job that wrote it.
+        Rule("ExpectColumnValuesToBeBetween", {"column": Column.PROPENSITY.value, "min_value": 0, "max_value": 1}),
         Rule("ExpectColumnValuesToBeBetween", {"column": Column.POSITION.value, "min_value": 0}),
         Rule("ExpectColumnValuesToBeBetween", {"column": Column.DWELL_MS.value, "min_value": 0}),
-        # An impression without its slate cannot be joined to what it caused, nor weighed.
-        Rule("ExpectColumnValuesToNotBeNull", {"column": Column.SLATE_ID.value, "row_condition": f'{Column.ACTION}="{Action.IMPRESSION}"', "condition_parser": "spark", "mostly": 0.99}, Severity.WARNING),
+        # An impression without its slate cannot be joined exactly to what it caused.
+        Rule(
+            "ExpectColumnValuesToNotBeNull",
+            {
+                "column": Column.SLATE_ID.value,
+                "row_condition": _IS_IMPRESSION,
+                "condition_parser": "spark",
+                "mostly": 0.99,
+            },
+            Severity.WARNING,
+        ),
     ),
-)  # fmt: skip
+)

@@ -5,10 +5,7 @@ A failed critical expectation raises and nothing is published; a failed warning 
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -72,20 +69,19 @@ def check(frame: DataFrame, suite: Suite) -> list[str]:
 def validate(frame: DataFrame, suite: Suite) -> Report:
     """Run a suite on a DataFrame; cache it before, for each expectation reads it."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    with _quiet():
-        import great_expectations as gx
+    import great_expectations as gx
 
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False, "metric_calculations": False}  # type: ignore[assignment]
-        source = context.data_sources.add_or_update_spark("lake")
-        batch = source.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe("all")
-        expectations = [
-            getattr(gx.expectations, rule.kind)(**rule.options, severity=rule.severity.value) for rule in suite.rules
-        ]
-        rules = gx.ExpectationSuite(name=suite.name, expectations=expectations)
-        definition = gx.ValidationDefinition(name=suite.name, data=batch, suite=context.suites.add(rules))
-        definition = context.validation_definitions.add(definition)
-        result = definition.run(batch_parameters={"dataframe": frame}, result_format="SUMMARY")
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}  # type: ignore[assignment]
+    source = context.data_sources.add_or_update_spark("lake")
+    batch = source.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe("all")
+    expectations = [
+        getattr(gx.expectations, rule.kind)(**rule.options, severity=rule.severity.value) for rule in suite.rules
+    ]
+    rules = gx.ExpectationSuite(name=suite.name, expectations=expectations)
+    definition = gx.ValidationDefinition(name=suite.name, data=batch, suite=context.suites.add(rules))
+    definition = context.validation_definitions.add(definition)
+    result = definition.run(batch_parameters={"dataframe": frame}, result_format="SUMMARY")
     failed = [_sentence(suite.name, outcome) for outcome in result.results if not outcome.success]
     return Report(
         suite.name,
@@ -105,15 +101,3 @@ def _sentence(suite: str, outcome: Any) -> tuple[str, str]:
     else:
         seen = f"found {found.get('observed_value')}"
     return str(config.severity), f"{suite}: {config.type} {options}: {seen}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # Great Expectations logs each default it takes; what fails comes back in the result.
-    logger = logging.getLogger("great_expectations")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

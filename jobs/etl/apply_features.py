@@ -65,7 +65,7 @@ def print_environment() -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job."""
     args = build_parser().parse_args(argv)
-    return cli.run(print_environment) if args.print_environment else run_job("apply-features", apply)
+    return cli.run(print_environment) if args.print_environment else run_job("apply-features", apply, imports=["feast"])
 
 
 if __name__ == "__main__":

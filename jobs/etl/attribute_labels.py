@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         window = timedelta(hours=settings.attribution_window_hours)
         return label(spark, start=args.start, end=args.end, window=window)
 
-    return run_job("attribute-labels", body)
+    return run_job("attribute-labels", body, imports=["great_expectations"])
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_folder(args.out, tables, facts)
         return Outcome(counts["interactions"], counts["examples"], {"out": str(args.out), "counts": counts})
 
-    return run_job("build-training-set", body)
+    return run_job("build-training-set", body, imports=["feast"])
 
 
 if __name__ == "__main__":

@@ -152,7 +152,11 @@ def _reasons(rejected: DataFrame) -> dict[str, int]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job."""
     args = build_parser().parse_args(argv)
-    return run_job("clean-events", lambda spark, _: clean(spark, start=args.start, end=args.end))
+
+    def body(spark: SparkSession, _: object) -> Outcome:
+        return clean(spark, start=args.start, end=args.end)
+
+    return run_job("clean-events", body, imports=["great_expectations"])
 
 
 if __name__ == "__main__":

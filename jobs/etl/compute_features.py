@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         read_rows = spark.table(CLEAN_EVENTS.full_name).where(f"{Column.EVENT_DATE} <= '{last}'").count()
         return Outcome(read_rows, sum(counts.values()), counts | span | {"warnings": warnings})
 
-    return run_job("compute-features", body)
+    return run_job("compute-features", body, imports=["great_expectations"])
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def find_event_files(folder: Path) -> list[Path]:
 
 
 def origin(path: Path) -> str:
-    """Return the file's name and a hash of its content: landing it twice is seen, another file of that name is not it."""
+    """Return the file's name and a hash of its content: the same file lands once, another one of its name lands too."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while chunk := stream.read(1 << 20):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from jobs.etl.spark import spark_session
@@ -27,12 +30,22 @@ class Outcome:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def run_job(name: str, body: Callable[[SparkSession, Settings], Outcome]) -> int:
-    """Run a job's body in a Spark session and print its outcome as the last line of stdout."""
+def run_job(name: str, body: Callable[[SparkSession, Settings], Outcome], *, imports: Sequence[str] = ()) -> int:
+    """Run a job's body in a Spark session and print its outcome as the last line of stdout.
+
+    Args:
+        name: of the Spark application.
+        body: the job.
+        imports: heavy modules the body will need; they are imported while the JVM starts.
+    """
 
     def command() -> int:
         started = time.monotonic()
         settings = load_settings()
+        for library in ("great_expectations", "py4j"):
+            # Both log what they do, line by line; what fails raises.
+            logging.getLogger(library).setLevel(logging.ERROR)
+        Thread(target=_import_all, args=(imports,), daemon=True).start()
         with spark_session(name, settings) as spark:
             outcome = body(spark, settings)
             memory, cpu = peak_memory_mb(), cpu_seconds()
@@ -41,6 +54,11 @@ def run_job(name: str, body: Callable[[SparkSession, Settings], Outcome]) -> int
         return 0
 
     return cli.run(command)
+
+
+def _import_all(names: Sequence[str]) -> None:
+    for name in names:
+        importlib.import_module(name)
 
 
 def report_line(outcome: Outcome, *, seconds: float, cpu: float, memory_mb: float) -> str:

@@ -98,8 +98,8 @@ def land_file(spark: SparkSession, path: Path, *, now: datetime) -> Landed:
 def profile_rows(users: DataFrame) -> DataFrame:
     """Return user profiles as feature rows.
 
-    A profile counts as known from its own `updated_at` on: sources state attributes, not when they told us, and with the
-    landing time as created_at a backfilled history would have no profile at all.
+    A profile counts as known from its own `updated_at` on: sources state attributes, not when they told us, and with
+    the landing time as created_at a backfilled history would have no profile at all.
     """
     from pyspark.sql import functions as F
 

@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             set_mark(spark, view.table, args.end)
         return Outcome(sum(counts.values()), sum(counts.values()), counts)
 
-    return run_job("materialize-features", body)
+    return run_job("materialize-features", body, imports=["feast"])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -42,7 +41,6 @@ def start_spark(name: str, settings: Settings) -> SparkSession:
     # Workers run in this interpreter's environment, not in whatever `python3` is on PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", settings.host)
-    logging.getLogger("py4j").setLevel(logging.WARNING)
     (settings.var_dir / "tmp").mkdir(parents=True, exist_ok=True)
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
@@ -61,5 +59,6 @@ def _check_catalogue(settings: Settings) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
     except OSError as error:
         raise ComponentUnavailable(
-            f"PostgreSQL at {address} holds the lake's catalogue and does not answer ({error}). Start it with `make up`."
+            f"PostgreSQL at {address} holds the lake's catalogue and does not answer ({error}). "
+            "Start it with `make up`."
         ) from error

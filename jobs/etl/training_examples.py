@@ -1,4 +1,4 @@
-"""The rows of a training set: labels of the later spans, sampled negatives, and their features as of each row's time."""
+"""The rows of a training set: labels of the later spans, sampled negatives, and features as of each row's time."""
 
 from __future__ import annotations
 
