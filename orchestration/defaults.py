@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -11,7 +11,7 @@ from orchestration.callbacks import alert
 from recloop.settings import load_settings
 
 OWNER = "recommendations"
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = load_settings().schedules_from
 GPU_POOL = "gpu"
 
 DEFAULT_ARGS: dict[str, Any] = {

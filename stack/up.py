@@ -14,9 +14,11 @@ from collections.abc import Sequence
 import psutil
 
 from recloop.cli import run
+from recloop.clock import SystemClock
 from recloop.errors import MachineError
 from recloop.settings import Settings, load_settings
 from stack import steps
+from stack.airflow import remember_first_start
 from stack.components import Component, all_components, select
 from stack.health import is_free, wait_until_healthy
 from stack.supervision import Supervisor, end, processes_of
@@ -38,6 +40,7 @@ def stack_settings() -> Settings:
 
 def start_stack(settings: Settings, only: Sequence[str] = ()) -> int:
     """Start the components in order and wait until all answer."""
+    remember_first_start(settings, now=SystemClock().now())
     components = all_components(settings)
     chosen = select(components, only)
     supervisor = Supervisor(settings)
