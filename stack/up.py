@@ -40,9 +40,10 @@ def stack_settings() -> Settings:
 
 def start_stack(settings: Settings, only: Sequence[str] = ()) -> int:
     """Start the components in order and wait until all answer."""
+    chosen_names = [component.name for component in select(all_components(settings), only)]
     remember_first_start(settings, now=SystemClock().now())
     components = all_components(settings)
-    chosen = select(components, only)
+    chosen = select(components, chosen_names)
     supervisor = Supervisor(settings)
     fresh = not supervisor.is_running()
     if fresh:
