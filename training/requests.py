@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.events import INTERACTIONS
+from recloop.events import INTERACTIONS, Action
 from recloop.labels import CLICK_ACTIONS, HIDE_ACTIONS, LIKE_ACTIONS, Head, is_long_view
 from recloop.ranking import ITEM_NUMBER_COLUMNS, Context, UserState
 from recloop.tables import Column
@@ -25,6 +25,8 @@ def _codes(actions: tuple[str, ...]) -> NDArray[np.bool_]:
 
 
 BY_ACTION = {Head.CLICK: _codes(CLICK_ACTIONS), Head.LIKE: _codes(LIKE_ACTIONS), Head.HIDE: _codes(HIDE_ACTIONS)}
+VIEWS = _codes((Action.VIEW, Action.LONG_VIEW))
+_DURATION = ITEM_NUMBER_COLUMNS.index(Column.DURATION_MS)
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,10 @@ def make_request(training_set: TrainingSet, row: int, *, until_ms: int) -> Reque
 
 def _long_views(training_set: TrainingSet, rows: slice) -> NDArray[np.bool_]:
     log = training_set.interactions
-    durations = training_set.items.numbers[:, ITEM_NUMBER_COLUMNS.index(Column.DURATION_MS)]
-    found = [
-        is_long_view(INTERACTIONS[action - 1], int(dwell) or None, None if np.isnan(duration) else int(duration))
-        for action, dwell, duration in zip(
-            log.actions[rows], log.dwell_ms[rows], durations[log.items[rows]], strict=True
-        )
-    ]
-    return np.array(found, dtype=bool)
+    found = np.zeros(rows.stop - rows.start, dtype=bool)
+    for place in np.flatnonzero(VIEWS[log.actions[rows]]):
+        row = rows.start + int(place)
+        duration = training_set.items.numbers[log.items[row], _DURATION]
+        known = None if np.isnan(duration) else int(duration)
+        found[place] = is_long_view(INTERACTIONS[log.actions[row] - 1], int(log.dwell_ms[row]) or None, known)
+    return found

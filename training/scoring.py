@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from recloop.bundles import BundleFile, ranker_file, verify
 from recloop.golden import check_golden
-from recloop.labels import Head
 from recloop.ranking import Matrix
 from recloop.recommend import Encode, Predict, Recommender, load_recommender
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -224,15 +225,22 @@ def export_encoder(model: torch.nn.Module, path: Path) -> None:
     """Write the user encoder as ONNX: int64 [batch, MAX_ACTIONS] three times → `vector` float32 [batch, d + 1]."""
     import torch
 
+    # The exporter tells of each of its passes.
+    for name in ("onnx_ir", "onnxscript", "torch.onnx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     example = tuple(torch.zeros(2, MAX_ACTIONS, dtype=torch.int64) for _ in range(3))
     batch = torch.export.Dim("batch", min=1, max=65_536)
-    program = torch.onnx.export(
-        build_encoder(copy.deepcopy(model).cpu()),
-        example,
-        dynamo=True,
-        input_names=["items", "actions", "gaps"],
-        output_names=["vector"],
-        dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # It says that the three inputs share the batch dimension, as they should.
+        warnings.filterwarnings("ignore", message=".*will not be used, since it shares", category=UserWarning)
+        program = torch.onnx.export(
+            build_encoder(copy.deepcopy(model).cpu()),
+            example,
+            dynamo=True,
+            input_names=["items", "actions", "gaps"],
+            output_names=["vector"],
+            dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+            verbose=False,
+        )
+    assert program is not None, "with dynamo the exporter returns a program"
     program.save(path, external_data=False)

@@ -1,0 +1,129 @@
+"""Write a bundle: all files, the golden batch, the model card, and the seal over them.
+
+In: what was trained. Out: a folder that appears complete or not at all. It is written under a temporary name, judged
+from there through the same loader that serving's twin is, and renamed last.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recloop.bundles import BundleFile, Manifest, ranker_file, seal, verify
+from recloop.golden import GoldenRequest, write_golden
+from recloop.ranking import RANKING_FEATURES, Vocabularies
+from recloop.recommend import Recommender, load_recommender, write_items
+from recloop.settings import PROJECT_DIR
+from training.collaborative import CollaborativeModel
+from training.dataset import TrainingSet
+from training.model_card import model_card
+from training.scoring import load_bundle, load_encoder, load_head
+from training.sequence import SequenceResult, export_encoder
+from training.stack import Stack
+
+N_GOLDEN = 5
+Judge = Callable[[Recommender], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Everything that goes into a bundle."""
+
+    training_set: TrainingSet
+    collaborative: CollaborativeModel
+    sequence: SequenceResult
+    vocabularies: Vocabularies
+    stack: Stack
+
+
+def write_bundle(out: Path, trained: Trained, *, created_at: datetime, seed: int, judge: Judge) -> Manifest:
+    """Write a bundle to `out`, which it replaces.
+
+    Args:
+        out: folder of the bundle.
+        trained: the models.
+        created_at: when it is made.
+        seed: what it was made with; part of its id.
+        judge: called with the loaded recommender; returns the manifest's metrics.
+    """
+    part = out.with_name(f"{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        _write_models(part, trained)
+        facts = _facts(trained, created_at, seed)
+        # Sealed twice: the loader wants a manifest, and the manifest wants what only a loaded bundle tells.
+        recommender = _load(part, seal(part, created_at=created_at, facts=facts | {"metrics": {}}))
+        write_golden(part, recommender, _golden_requests(trained.training_set))
+        metrics = judge(recommender)
+        card = model_card(trained.training_set, facts, metrics, trained.stack)
+        (part / BundleFile.MODEL_CARD).write_text(card, encoding="utf-8")
+        manifest = seal(part, created_at=created_at, facts=facts | {"metrics": metrics})
+        load_bundle(part)
+        shutil.rmtree(out, ignore_errors=True)
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return manifest
+
+
+def _write_models(folder: Path, trained: Trained) -> None:
+    write_items(folder, trained.training_set.items)
+    np.save(folder / BundleFile.CF_FACTORS, trained.collaborative.factors, allow_pickle=False)
+    np.save(folder / BundleFile.ITEM_VECTORS, trained.sequence.item_vectors(), allow_pickle=False)
+    export_encoder(trained.sequence.model, folder / BundleFile.USER_ENCODER)
+    texts: dict[str, Any] = {
+        BundleFile.POPULARITY: trained.training_set.popularity,
+        BundleFile.VOCABULARIES: trained.vocabularies.codes,
+        BundleFile.CALIBRATION: trained.stack.curves,
+    }
+    for name, content in texts.items():
+        (folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    for head, text in trained.stack.texts.items():
+        (folder / ranker_file(head)).write_text(text, encoding="utf-8")
+
+
+def _facts(trained: Trained, created_at: datetime, seed: int) -> dict[str, Any]:
+    snapshots = {name: str(value) for name, value in trained.training_set.snapshot.get("snapshots", {}).items()}
+    return {
+        "bundle_id": f"{created_at:%Y%m%d-%H%M%S}-seed-{seed}",
+        "ranking_features": RANKING_FEATURES,
+        "heads": tuple(trained.stack.texts),
+        "code_commit": code_commit(),
+        "data_snapshots": snapshots,
+        "cf_regularization": trained.collaborative.regularization,
+        "cf_alpha": trained.collaborative.alpha,
+    }
+
+
+def _load(folder: Path, manifest: Manifest) -> Recommender:
+    verify(folder)
+    encode = load_encoder(folder / BundleFile.USER_ENCODER)
+    heads = {head: load_head(folder / ranker_file(head)) for head in manifest.heads}
+    return load_recommender(folder, manifest, encode=encode, heads=heads)
+
+
+def _golden_requests(training_set: TrainingSet) -> list[GoldenRequest]:
+    """Return moments spread over the examples, the last with a user nobody knows."""
+    rows = np.linspace(0, len(training_set.examples) - 1, N_GOLDEN).astype(int)
+    known = [GoldenRequest(training_set.user_state(int(row)), training_set.context(int(row))) for row in rows]
+    stranger = type(known[0].user)("nobody")
+    return [*known, GoldenRequest(stranger, known[-1].context)]
+
+
+def code_commit() -> str:
+    """Return the commit of the code; `unknown` outside a repository."""
+    command = ["git", "-C", str(PROJECT_DIR), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() if done.returncode == 0 else "unknown"

@@ -1,0 +1,213 @@
+"""Judge a bundle on the holdout: time that none of its parts learned from.
+
+In: a sealed bundle and its training set. Out: a JSON report: slates against popularity on the same requests, heads on
+the holdout's label rows. Everything is scored through `recloop.recommend.Recommender`, as serving does.
+Run: python -m training.evaluate --bundle DIR --training-set DIR --report FILE.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recloop import cli
+from recloop.errors import TrainingError
+from recloop.metrics import (
+    auc,
+    average_precision_at_k,
+    bootstrap_interval,
+    log_loss,
+    ndcg_at_k,
+    precision_at_k,
+    recall_at_k,
+)
+from recloop.recommend import Recommender
+from recloop.settings import Settings, load_settings
+from recloop.slates import value
+from training.dataset import Ints, TrainingSet, read_training_set
+from training.requests import Request, sample_requests
+from training.scoring import load_bundle
+from training.stack_rows import example_rows
+
+K = 10
+N_USERS, PER_USER = 600, 5
+BATCH = 64
+MODEL, POPULARITY, BY_SEGMENT = "model", "popularity", "popularity_by_segment"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured. `ndcg` has per-request ndcg@10 of the model and of each baseline, in the order of `user_ids`.
+
+    The requests come from the training set and the seed alone: two bundles are judged on the same ones.
+    """
+
+    user_ids: list[str]
+    ndcg: dict[str, NDArray[np.float64]]
+    offline: dict[str, Any]
+    heads: dict[str, dict[str, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what reports and manifests hold of it."""
+        return {"offline": self.offline, "heads": self.heads}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate one bundle."""
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("--bundle", type=Path, required=True, help="folder of the sealed bundle")
+    parser.add_argument("--training-set", type=Path, required=True, help="folder whose holdout judges it")
+    parser.add_argument("--report", type=Path, required=True, help="JSON file to write")
+    args = parser.parse_args(argv)
+
+    def command() -> int:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        evaluation = evaluate_bundle(args.bundle, args.training_set, settings=load_settings())
+        args.report.write_text(json.dumps(evaluation.to_dict(), indent=1), encoding="utf-8")
+        print(json.dumps(evaluation.offline))
+        return 0
+
+    return cli.run(command)
+
+
+def evaluate_bundle(bundle: Path, training_set: Path, *, settings: Settings) -> Evaluation:
+    """Load a bundle as serving does and evaluate it on the holdout of a training set."""
+    return evaluate(load_bundle(bundle), read_training_set(training_set), settings=settings)
+
+
+def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: Settings) -> Evaluation:
+    """Evaluate a recommender.
+
+    Raises:
+        TrainingError: no user of the holdout came to like anything new.
+    """
+    split = training_set.split
+    requests = sample_requests(
+        training_set, start_ms=split.holdout_ms, end_ms=split.end_ms, n_users=N_USERS, per_user=PER_USER,
+        seed=settings.seed,
+    )  # fmt: skip
+    if not requests:
+        raise TrainingError(
+            "the holdout has no moment after which a user liked something new; no slate can be judged. "
+            "Train until a later time, or on a longer span."
+        )
+    slates = {MODEL: model_slates(recommender, training_set, requests, settings.value_weights)}
+    known = [_in_bundle(recommender, training_set, request) for request in requests]
+    slates[POPULARITY] = [_popular(recommender, request, None) for request in requests]
+    slates[BY_SEGMENT] = [_popular(recommender, request, request.user.segment) for request in requests]
+    users = [request.user.user_id for request in requests]
+    popularity = _shares(recommender, training_set)
+    ndcg, offline = {}, {}
+    for name, lists in slates.items():
+        ndcg[name], offline[name] = _measure(lists, known, popularity)
+    difference = bootstrap_interval(ndcg[MODEL] - ndcg[POPULARITY], groups=users, seed=settings.seed)
+    offline["ndcg_difference_interval"] = [difference.low, difference.high]
+    offline["n_requests"], offline["n_users"] = len(requests), len(set(users))
+    return Evaluation(users, ndcg, offline, _heads(recommender, training_set))
+
+
+def model_slates(
+    recommender: Recommender, training_set: TrainingSet, requests: list[Request], weights: dict[str, float]
+) -> list[Ints]:
+    """Return the model's first K catalogue rows per request, exploration off."""
+    slates = []
+    for first in range(0, len(requests), BATCH):
+        group = requests[first : first + BATCH]
+        cf, sequence = recommender.batch_scores([(request.user, request.context) for request in group])
+        for place, request in enumerate(group):
+            nominated = recommender.nominate(request.user, cf_scores=cf[place], sequence_scores=sequence[place])
+            scored = recommender.rank(request.user, nominated, context=request.context)
+            order = np.argsort(-value(scored.heads, weights), kind="stable")[:K]
+            slates.append(nominated.rows[order])
+    return slates
+
+
+def _in_bundle(recommender: Recommender, training_set: TrainingSet, request: Request) -> Ints:
+    """Return the relevant items as rows of the bundle's catalogue; one that it lacks counts as missed."""
+    ids = [training_set.items.ids[row] for row in request.relevant]
+    return np.array([recommender.items.index.get(item_id, -1) for item_id in ids], dtype=np.int64)
+
+
+def _popular(recommender: Recommender, request: Request, segment: str | None) -> Ints:
+    rows = recommender.popular(segment)
+    seen = recommender.items.rows([*request.user.seen_items])
+    return rows[~np.isin(rows, seen)][:K]
+
+
+def _shares(recommender: Recommender, training_set: TrainingSet) -> NDArray[np.float64]:
+    """Return each item's smoothed share of all interactions before the holdout."""
+    log = training_set.interactions
+    counts = np.ones(len(recommender.items))
+    before = np.bincount(log.items[log.times_ms < training_set.split.holdout_ms], minlength=len(training_set.items))
+    for item_id, count in zip(training_set.items.ids, before, strict=True):
+        if item_id in recommender.items.index:
+            counts[recommender.items.index[item_id]] += count
+    return counts / counts.sum()
+
+
+def _measure(
+    slates: list[Ints], relevant: list[Ints], shares: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], dict[str, float]]:
+    hits = [np.isin(slate, wanted).tolist() for slate, wanted in zip(slates, relevant, strict=True)]
+    counts = [len(wanted) for wanted in relevant]
+    pairs = list(zip(hits, counts, strict=True))
+    ndcg = np.array([ndcg_at_k(hit, K, n_relevant=n) for hit, n in pairs])
+    shown = np.concatenate(slates)
+    return ndcg, {
+        f"ndcg_at_{K}": float(ndcg.mean()),
+        f"map_at_{K}": float(np.mean([average_precision_at_k(hit, K, n_relevant=n) for hit, n in pairs])),
+        f"precision_at_{K}": float(np.mean([precision_at_k(hit, K) for hit in hits])),
+        f"recall_at_{K}": float(np.mean([recall_at_k(hit, K, n_relevant=n) for hit, n in pairs])),
+        f"coverage_at_{K}": len(np.unique(shown)) / len(shares),
+        f"novelty_at_{K}": float(-np.log2(shares[shown]).mean()) if len(shown) else 0.0,
+    }
+
+
+def _heads(recommender: Recommender, training_set: TrainingSet) -> dict[str, dict[str, float]]:
+    """Return AUC, GAUC and log-loss of each head on the holdout's label rows; an undefined number is left out."""
+    split, examples = training_set.split, training_set.examples
+    rows = training_set.between(split.holdout_ms, split.end_ms)
+    rows = rows[~examples.sampled[rows]]
+    if not len(rows):
+        return {}
+    table = example_rows(training_set, recommender, recommender.vocabularies, rows)
+    found: dict[str, dict[str, float]] = {}
+    for head, chances in recommender.predict(table.matrix).items():
+        labels = table.labels[head]  # type: ignore[index]
+        numbers = {
+            "auc": auc(labels, chances),
+            "gauc": grouped_auc(labels, chances, table.user_ids),
+            "log_loss": log_loss(labels, chances),
+            "rows": float(len(labels)),
+            "positives": float(labels.sum()),
+        }
+        found[str(head)] = {name: number for name, number in numbers.items() if not np.isnan(number)}
+    return found
+
+
+def grouped_auc(labels: NDArray[Any], scores: NDArray[Any], groups: NDArray[Any]) -> float:
+    """Return the AUC within each group that has both labels, weighted by its rows; NaN when no group has.
+
+    >>> grouped_auc(np.array([0, 1, 1, 0]), np.array([1, 2, 1, 2]), np.array(["a", "a", "b", "b"]))  # (2 + 0) / 4
+    0.5
+    """
+    total, n = 0.0, 0
+    order = np.argsort(groups, kind="stable")
+    for own in np.split(order, np.flatnonzero(groups[order][1:] != groups[order][:-1]) + 1):
+        if 0 < labels[own].sum() < len(own):
+            total += auc(labels[own], scores[own]) * len(own)
+            n += len(own)
+    return total / n if n else float("nan")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

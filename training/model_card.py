@@ -1,0 +1,74 @@
+"""The model card: what a bundle is made of, how good it was on later time, and what it cannot do, as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recloop.clock import format_time, from_ms
+from training.dataset import TrainingSet
+from training.stack import Stack
+
+LIMITS = """## Limits
+- Offline numbers are over what users did of their own accord or were shown by another policy; they order models, they
+  are no forecast of clicks.
+- Items without any event before the holdout are ranked by their category, author and age alone.
+- Probabilities are calibrated on the newest part of the stack span; they drift as users do.
+"""
+
+
+def model_card(training_set: TrainingSet, facts: dict[str, Any], metrics: dict[str, Any], stack: Stack) -> str:
+    """Return the card of one bundle."""
+    split = training_set.split
+    spans = {
+        "base models": (split.start_ms, split.stack_ms),
+        "stack": (split.stack_ms, split.holdout_ms),
+        "holdout": (split.holdout_ms, split.end_ms),
+    }
+    lines = [
+        f"# Bundle {facts['bundle_id']}",
+        f"Code {facts['code_commit'][:12]}, {len(training_set.items)} items, "
+        f"{len(training_set.interactions.items)} interactions of {len(training_set.interactions.user_ids)} users.",
+        "",
+        "| span | from | to |",
+        "|---|---|---|",
+        *(
+            f"| {name} | {format_time(from_ms(first))} | {format_time(from_ms(last))} |"
+            for name, (first, last) in spans.items()
+        ),
+        "",
+        *_slates(metrics.get("offline", {})),
+        *_heads(metrics.get("heads", {}), stack),
+        LIMITS,
+    ]
+    return "\n".join(lines)
+
+
+def _slates(offline: dict[str, Any]) -> list[str]:
+    tables = {name: numbers for name, numbers in offline.items() if isinstance(numbers, dict)}
+    if not tables:
+        return []
+    columns = list(next(iter(tables.values())))
+    low, high = offline["ndcg_difference_interval"]
+    return [
+        "## Slates on the holdout",
+        f"| | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 1) + "|",
+        *(
+            f"| {name} | {' | '.join(f'{numbers[column]:.4f}' for column in columns)} |"
+            for name, numbers in tables.items()
+        ),
+        "",
+        f"ndcg@10, model less popularity, on {offline['n_requests']} requests of {offline['n_users']} users: "
+        f"95 % interval [{low:+.4f}, {high:+.4f}].",
+        "",
+    ]
+
+
+def _heads(heads: dict[str, dict[str, float]], stack: Stack) -> list[str]:
+    columns = ("auc", "gauc", "log_loss", "rows", "positives")
+    rows = [
+        f"| {head} | " + " | ".join(f"{numbers[name]:.4g}" if name in numbers else "–" for name in columns) + " |"
+        for head, numbers in heads.items()
+    ]
+    skipped = [f"No head {head}: {reason}." for head, reason in stack.skipped.items()]
+    return ["## Heads on the holdout", f"| head | {' | '.join(columns)} |", "|---" * 6 + "|", *rows, "", *skipped, ""]
