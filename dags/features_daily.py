@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param
 
 from orchestration.command import CommandOperator
-from orchestration.defaults import DEFAULT_ARGS, INTERVAL_END, INTERVAL_START, START, Tag, documentation
+from orchestration.defaults import DEFAULT_ARGS, INTERVAL_END, Tag, at, documentation, interval_start, moment
 from recloop import commands
+
+DAY = timedelta(days=1)
 
 with DAG(
     dag_id="features_daily",
     description="Clean events → batch features → online store",
-    schedule=CronDataIntervalTimetable("0 1 * * *", timezone="UTC"),
-    start_date=START,
+    schedule=at("0 1 * * *", interval=DAY),
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     tags=[Tag.FEATURES],
     params={
-        "start": Param("", type="string", title="Start", description="RFC 3339; empty: the run's own interval."),
-        "end": Param("", type="string", title="End", description="RFC 3339, not included; empty: the interval's."),
+        "start": moment("Start", "First day; empty: where the last good run ended."),
+        "end": moment("End", "Days that end by then; empty: the end of the run's own interval."),
         "as_scheduled": Param(
             False,
             type="boolean",
@@ -35,7 +38,7 @@ with DAG(
     compute_features = CommandOperator(
         task_id="compute_features",
         argv=commands.compute_features(
-            start=INTERVAL_START,
+            start=interval_start(DAY),
             end=INTERVAL_END,
             as_scheduled="{{ '--as-scheduled' if params.as_scheduled else '' }}",
         ),

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Asset, AssetWatcher, Param
+from airflow.sdk import DAG, Param
 
-from orchestration.alias_trigger import RegistryAliasTrigger
+from orchestration.alias_trigger import champion_asset
 from orchestration.command import CommandOperator
-from orchestration.defaults import DEFAULT_ARGS, START, Tag, documentation, moved_version
+from orchestration.defaults import DEFAULT_ARGS, Tag, documentation, moved_version
 from recloop import commands
 from recloop.settings import load_settings
-
-settings = load_settings()
-CHAMPION = "champion"
-watcher = AssetWatcher(
-    name="champion_moved",
-    trigger=RegistryAliasTrigger(registry=settings.mlflow, model=settings.model_name, alias=CHAMPION),
-)
 
 with DAG(
     dag_id="promote_model",
     description="Alias moved → serving verifies the bundle and swaps",
-    schedule=[Asset(CHAMPION, watchers=[watcher])],
-    start_date=START,
+    schedule=[champion_asset(load_settings())],
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,

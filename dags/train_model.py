@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+from airflow.sdk import DAG, Param
 
 from orchestration.command import CommandOperator
-from orchestration.defaults import DEFAULT_ARGS, GPU_POOL, START, UNTIL, Tag, documentation, training_folder
+from orchestration.defaults import DEFAULT_ARGS, GPU_POOL, UNTIL, Tag, at, documentation, moment, training_folder
 from recloop import commands
 
+DEVICES = ["auto", "cpu", "cuda"]
 TRAINING_SET, BUNDLE = training_folder("set"), training_folder("bundle")
 
 with DAG(
     dag_id="train_model",
     description="Point-in-time join → three model families → bundle → registry → gate",
-    schedule=CronDataIntervalTimetable("0 3 * * 1,4", timezone="UTC"),
-    start_date=START,
+    schedule=at("0 3 * * 1,4"),  # Monday and Thursday
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULT_ARGS,
     tags=[Tag.MODELS],
     params={
-        "until": Param("", type="string", title="Until", description="RFC 3339; empty: the run's interval end."),
+        "until": moment("Until", "Train on what came before; empty: the moment of the run."),
         "epochs": Param(
-            0, type="integer", minimum=0, title="Epochs", description="Of the transformer; 0: the setting."
+            0, type="integer", minimum=0, title="Epochs", description="Most epochs of the transformer; 0: the setting."
         ),
-        "device": Param("auto", enum=["auto", "cpu", "cuda"], title="Device", description="auto: CUDA when there."),
-        "promote": Param(True, type="boolean", title="Promote", description="Hold the gate; move `champion`."),
+        "device": Param(DEVICES[0], enum=DEVICES, type="string", title="Device", description="auto: the setting's."),
+        "promote": Param(
+            True, type="boolean", title="Promote", description="Hold the gate and, when it holds, move `champion`."
+        ),
     },
     doc_md=documentation(
         purpose="Trains on everything before `until`, evaluates on later time than it trained on, holds the gate.",
@@ -38,7 +40,10 @@ with DAG(
     train = CommandOperator(
         task_id="train",
         argv=commands.train_model(
-            training_set=TRAINING_SET, out=BUNDLE, epochs="{{ params.epochs or '' }}", device="{{ params.device }}"
+            training_set=TRAINING_SET,
+            out=BUNDLE,
+            epochs="{{ params.epochs or '' }}",
+            device="{{ params.device | replace('auto', '') }}",
         ),
         pool=GPU_POOL,
     )

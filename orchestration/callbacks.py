@@ -21,7 +21,7 @@ def alert(context: dict[str, Any]) -> None:
         "task": task.task_id,
         "run": task.run_id,
         "try": task.try_number,
-        "reason": str(context.get("exception") or "unknown")[:500],
+        "reason": str(context.get("exception") or "unknown")[:2000],
         "log": getattr(task, "log_url", ""),
     }
     log.error("task failed: %s", line)

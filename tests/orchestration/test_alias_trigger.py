@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 
-from orchestration.alias_trigger import RegistryAliasTrigger
+from orchestration.alias_trigger import RegistryAliasTrigger, champion_asset
 from recloop.settings import Settings
 
 MODEL, ALIAS = "trigger-test", "champion"
@@ -62,9 +65,45 @@ def test_missing_alias_fires_nothing(registry: str) -> None:
     assert asyncio.run(fired(trigger, wait=0.5)) == []
 
 
-def test_registry_that_is_down_is_asked_again() -> None:
-    trigger = RegistryAliasTrigger(registry="http://127.0.0.1:9", model=MODEL, alias=ALIAS, poll_seconds=0.05)
-    assert asyncio.run(fired(trigger, wait=0.3)) == []
+@pytest.mark.stack
+def test_model_that_does_not_exist_yet_fires_nothing(registry: str) -> None:
+    trigger = RegistryAliasTrigger(registry=registry, model="not-yet", alias=ALIAS, poll_seconds=0.1)
+    assert asyncio.run(fired(trigger, wait=0.5)) == []
+
+
+def test_outage_is_outlived_and_logged_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    trigger = RegistryAliasTrigger(registry=f"http://127.0.0.1:{port}", model=MODEL, alias=ALIAS, poll_seconds=0.02)
+    server: list[ThreadingHTTPServer] = []
+
+    def start() -> None:
+        server.append(ThreadingHTTPServer(("127.0.0.1", port), BrokenThenGood))
+        Thread(target=server[0].serve_forever, daemon=True).start()
+
+    try:
+        assert asyncio.run(fired(trigger, start, wait=0.5)) == ["7"]
+    finally:
+        server[0].shutdown()
+        server[0].server_close()
+    logged = capfd.readouterr().out
+    assert (logged.count("does not answer"), logged.count("answers again")) == (1, 1)
+
+
+class BrokenThenGood(BaseHTTPRequestHandler):
+    """Answers 500, then text that is no JSON, then JSON of another form, then as the registry does."""
+
+    answers: ClassVar = [(500, b""), (200, b"<html>"), (200, b"[]"), (200, b'{"model_version": null}')]
+
+    def do_GET(self) -> None:
+        status, body = self.answers.pop(0) if self.answers else (200, b'{"model_version": {"version": "7"}}')
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def test_trigger_is_built_again_from_what_it_serializes() -> None:
@@ -72,3 +111,14 @@ def test_trigger_is_built_again_from_what_it_serializes() -> None:
     path, arguments = trigger.serialize()
     assert path == "orchestration.alias_trigger.RegistryAliasTrigger"
     assert RegistryAliasTrigger(**json.loads(json.dumps(arguments))).serialize() == trigger.serialize()
+
+
+def test_asset_of_the_champion_watches_the_settings_registry() -> None:
+    settings = Settings(_env_file=None, mlflow_tracking_uri="http://registry:5000", model_name="films")
+    [watcher] = champion_asset(settings).watchers
+    assert watcher.trigger.serialize()[1] == {
+        "registry": "http://registry:5000",
+        "model": "films",
+        "alias": "champion",
+        "poll_seconds": 2.0,
+    }
