@@ -33,11 +33,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jobs.prepare_data", description=__doc__)
     parser.add_argument("--data", default="movielens", help=FORMS)
     parser.add_argument("--out", type=Path, required=True, help="folder to write; replaced as a whole")
-    parser.add_argument("--live", type=int, default=2_000, help="how many of the newest events to keep for the replay")
-    parser.add_argument("--limit", type=int, default=0, help="take only so many of the newest events; 0: all")
+    parser.add_argument(
+        "--live",
+        type=count_or_share,
+        default=2_000,
+        help="how many of the newest events to replay; below 1: which share",
+    )
+    parser.add_argument("--limit", type=count, default=0, help="take only so many of the newest events; 0: all")
     parser.add_argument("--shift-to-now", action="store_true", help="move the log in time so that it ends now")
     args = parser.parse_args(argv)
     return cli.run(lambda: prepare(args))
+
+
+def count(text: str) -> int:
+    """Parse a number of events."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 0")
+    return int(text)
+
+
+def count_or_share(text: str) -> float:
+    """Parse a number of events, or a share of them.
+
+    >>> count_or_share("2000"), count_or_share("0.05")
+    (2000, 0.05)
+    """
+    if "." not in text:
+        return count(text)
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number or a share between 0 and 1")
+    return value
 
 
 def prepare(args: argparse.Namespace) -> int:
@@ -52,16 +78,31 @@ def prepare(args: argparse.Namespace) -> int:
     return 0
 
 
-def write_folder(source: Source, folder: Path, *, live: int, limit: int, shift_to_now: bool) -> dict[str, Any]:
+def cut(events: Sequence[Event], live: float) -> int:
+    """Return where the live part begins: `live` events before the end, or earlier, so that no moment is split.
+
+    Raises:
+        SourceError: no history would be left.
+    """
+    first = len(events) - (int(live) if live >= 1 else round(live * len(events)))
+    while 0 < first < len(events) and events[first - 1].event_time == events[first].event_time:
+        first -= 1
+    if first <= 0:
+        raise SourceError(f"the source has {len(events)} events, the live part takes {live:g}; give a longer log.")
+    return first
+
+
+def write_folder(source: Source, folder: Path, *, live: float, limit: int, shift_to_now: bool) -> dict[str, Any]:
     """Write history, live part and source.json below `folder`; return the facts of source.json."""
     events = list(source.events())[-limit:]
-    if len(events) <= live:
-        raise SourceError(f"the source has {len(events)} events, the live part takes {live}; give a longer log.")
+    first = cut(events, live)
+    malformed = list(source.malformed)
     offset = SystemClock().now() - events[-1].event_time if shift_to_now else timedelta(0)
     # Whole seconds, so that the log's own rounding stays; down, so that no event lies ahead of the clock.
     offset = timedelta(seconds=offset // timedelta(seconds=1))
-    history, newest = events[: len(events) - live], events[len(events) - live :]
-    n_items = _write_rows(folder / "history" / "items.jsonl", (shift_item(item, offset) for item in source.items()))
+    items = [shift_item(item, offset) for item in source.items()]
+    known = {item.item_id for item in items}
+    n_items = _write_rows(folder / "history" / "items.jsonl", items)
     n_users = _write_rows(folder / "history" / "users.jsonl", source.users())
     facts = {
         "name": source.name,
@@ -69,9 +110,11 @@ def write_folder(source: Source, folder: Path, *, live: int, limit: int, shift_t
         "items": n_items,
         "users": n_users,
         "shifted_seconds": int(offset.total_seconds()),
-        "malformed": _write_malformed(folder / "history" / "events-malformed.jsonl", source.malformed),
-        "history": _write_events(folder / "history" / "events.jsonl", history, offset),
-        "live": _write_events(folder / "live" / "events.jsonl", newest, offset),
+        "repeated": source.repeated,
+        "malformed": _write_malformed(folder / "history" / "events-malformed.jsonl", malformed),
+        "of_unknown_items": sum(event.item_id not in known for event in events),
+        "history": _write_events(folder / "history" / "events.jsonl", events[:first], offset),
+        "live": _write_events(folder / "live" / "events.jsonl", events[first:], offset),
     }
     (folder / "source.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return facts

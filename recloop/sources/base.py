@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Protocol, TextIO, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from recloop.catalog import CatalogItem, CatalogUser
+from recloop.clock import EPOCH, from_ms
 from recloop.errors import SourceError
 from recloop.events import Event
 
@@ -27,6 +28,9 @@ class Source(Protocol):
     name: str
     terms: str
     """Under what terms the data may be used, in a sentence or two, shown to the user."""
+
+    repeated: int
+    """Events left out of the last reading of `events()` because their id had been seen."""
 
     @property
     def malformed(self) -> Sequence[bytes]:
@@ -44,6 +48,38 @@ class Source(Protocol):
     def users(self) -> Iterator[CatalogUser]:
         """Yield what is known of users, each once; may be empty."""
         ...
+
+
+def build(model: type[Model], path: Path, line: int, fields: dict[str, Any]) -> Model:
+    """Return a row of a file as an event, an item or a user.
+
+    Raises:
+        SourceError: a field is not what the model allows; the message has file, line and field.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise SourceError(f"{path.name} line {line}, {field}: {first['msg']}; found {first['input']!r}.") from error
+
+
+def time_of(path: Path, line: int, row: Row, column: str, *, unit_ms: int = 1) -> datetime:
+    """Return the time a row gives as a count of milliseconds since 1970, or of another unit.
+
+    Raises:
+        SourceError: it is no whole number, or no time between 1970 and the end of the calendar.
+    """
+    count = number(path, line, row, column)
+    try:
+        moment = from_ms(count * unit_ms)
+    except OverflowError:
+        moment = EPOCH - timedelta(days=1)
+    if moment < EPOCH:
+        raise SourceError(
+            f"{path.name} line {line}, column {column}: found {row[column]!r}, expected a time from 1970."
+        )
+    return moment
 
 
 def shift_event(event: Event, offset: timedelta) -> Event:

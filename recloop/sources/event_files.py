@@ -30,11 +30,12 @@ class EventFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.malformed: list[bytes] = []
+        self.repeated = 0
 
     def events(self) -> Iterator[Event]:
         """Yield the well-formed events, oldest first, each id once; the others' bytes are left in `malformed`."""
         now = SystemClock().now()
-        self.malformed = []
+        self.malformed, self.repeated = [], 0
         reasons: dict[str, int] = {}
         events: dict[str, Event] = {}
         for path in self._event_files():
@@ -45,6 +46,7 @@ class EventFiles:
                     self.malformed.append(payload)
                     reasons[str(error)[:120]] = reasons.get(str(error)[:120], 0) + 1
                 else:
+                    self.repeated += event.event_id in events
                     events.setdefault(event.event_id, event)
         if not events:
             raise SourceError(
@@ -106,7 +108,9 @@ def _parquet_payloads(path: Path) -> Iterator[bytes]:
     try:
         for batch in pq.ParquetFile(path).iter_batches():
             for row in batch.to_pylist():
-                yield json.dumps({name: _plain(value) for name, value in row.items() if value is not None}).encode()
+                fields = {name: _plain(value) for name, value in row.items() if value is not None}
+                # What JSON has no form for (dates, decimals, bytes) becomes text, for parse_event to judge.
+                yield json.dumps(fields, ensure_ascii=False, default=str).encode()
     except (OSError, pa.ArrowInvalid) as error:
         raise SourceError(f"{path} cannot be read as Parquet: {error}. Export it again.") from error
 

@@ -11,15 +11,14 @@ it lies on the interaction, which comes after the impression.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from recloop.catalog import CatalogItem, CatalogUser
-from recloop.clock import MS_PER_HOUR, from_ms
 from recloop.errors import SourceError
 from recloop.events import Action, Event
-from recloop.sources.base import Row, number, read_table
+from recloop.sources.base import Row, build, number, read_table, time_of
 
 FLAGS = {
     "is_click": Action.CLICK,
@@ -43,6 +42,8 @@ class KuaiRand:
     A file `history_*.csv` is read where it is there: each user's watches before the log, oldest first, with one time
     for the last of them. The newest HISTORY_WATCHES become events one hour apart that end at that time: their order is
     real, their times are not, and no impression is made of them.
+
+    The published logs hold thousands of rows twice (same user, video and millisecond): such an exposure counts once.
     """
 
     name = "KuaiRand"
@@ -51,16 +52,26 @@ class KuaiRand:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.repeated = 0
 
     def events(self) -> Iterator[Event]:
         """Yield the events of all logs, oldest first; holds them in memory to sort them."""
         events: list[Event] = []
+        seen: set[str] = set()
+        self.repeated = 0
         for path in self._files("log_*.csv*", required=True):
             for line, row in read_table(path, columns=LOG_COLUMNS):
-                events += _exposure(path, line, row)
+                key = f"{row['user_id']}-{row['video_id']}-{row['time_ms']}"
+                if key in seen:
+                    self.repeated += 1
+                    continue
+                seen.add(key)
+                events += _exposure(path, line, row, key)
         for path in self._files("history_*.csv*"):
             for line, row in read_table(path, columns=HISTORY_COLUMNS):
-                events += _history(path, line, row)
+                if (user := row["user_id"]) not in seen:
+                    seen.add(user)
+                    events += _history(path, line, row)
         events.sort(key=lambda event: event.event_time)  # stable: an impression stays before what it caused
         yield from events
 
@@ -77,13 +88,16 @@ class KuaiRand:
         """Yield the users; a segment is how active a user is, and every other column is an attribute."""
         seen: set[str] = set()
         for path in self._files("user_features_*.csv*"):
-            for _, row in read_table(path, columns=USER_COLUMNS):
+            for line, row in read_table(path, columns=USER_COLUMNS):
                 if row["user_id"] not in seen:
                     seen.add(row["user_id"])
                     attributes = {name: value for name, value in row.items() if value and name != "user_id"}
-                    yield CatalogUser(
-                        user_id=row["user_id"], segment=row["user_active_degree"] or None, attributes=attributes
-                    )
+                    fields = {
+                        "user_id": row["user_id"],
+                        "segment": row["user_active_degree"] or None,
+                        "attributes": attributes,
+                    }
+                    yield build(CatalogUser, path, line, fields)
 
     def _files(self, pattern: str, *, required: bool = False) -> list[Path]:
         files = sorted(path for path in self._folder.glob(pattern) if path.name.endswith((".csv", ".csv.gz")))
@@ -92,22 +106,24 @@ class KuaiRand:
         return files
 
 
-def _exposure(path: Path, line: int, row: Row) -> Iterator[Event]:
-    moment = from_ms(number(path, line, row, "time_ms"))
+def _exposure(path: Path, line: int, row: Row, key: str) -> Iterator[Event]:
     duration = number(path, line, row, "duration_ms")
-    # The same user can see the same video twice; the time in ms and the line tell the exposures apart.
-    key = f"{row['user_id']}-{row['video_id']}-{row['time_ms']}-{line}"
     common: dict[str, Any] = {
-        "event_time": moment,
+        "event_time": time_of(path, line, row, "time_ms"),
         "user_id": row["user_id"],
         "item_id": row["video_id"],
         "slate_id": key,
+        "surface": f"tab {row['tab']}",
+        "duration_ms": min(duration, MAX_PLAY_MS),
     }
-    shared: dict[str, Any] = {"surface": f"tab {row['tab']}", "duration_ms": min(duration, MAX_PLAY_MS)}
-    yield Event(event_id=f"{key}-impression", action=Action.IMPRESSION, **common, **shared)
+
+    def event(action: Action, **more: Any) -> Event:
+        return build(Event, path, line, {"event_id": f"{key}-{action}", "action": action, **common, **more})
+
+    yield event(Action.IMPRESSION)
     for flag, action in FLAGS.items():
         if number(path, line, row, flag):
-            yield Event(event_id=f"{key}-{action}", action=action, **common, **shared)
+            yield event(action)
     played, is_long = number(path, line, row, "play_time_ms"), number(path, line, row, "long_view")
     if played > 0 or is_long:
         action = Action.LONG_VIEW if is_long else Action.VIEW
@@ -115,35 +131,37 @@ def _exposure(path: Path, line: int, row: Row) -> Iterator[Event]:
         dwell: dict[str, Any] = (
             {} if not is_long and played >= min(18_000, duration) else {"dwell_ms": min(played, MAX_PLAY_MS)}
         )
-        yield Event(event_id=f"{key}-{action}", action=action, **common, **shared, **dwell)
+        yield event(action, **dwell)
 
 
 def _history(path: Path, line: int, row: Row) -> Iterator[Event]:
-    last_ms = number(path, line, row, "last_time_ms")
+    last = time_of(path, line, row, "last_time_ms")
     liked, watched_long = set(row["like_seq"].split()), set(row["long_watch_seq"].split())
     for place, video in enumerate(reversed(row["watch_seq"].split()[-HISTORY_WATCHES:])):
         common: dict[str, Any] = {
-            "event_time": from_ms(last_ms - place * MS_PER_HOUR),
+            "event_time": last - place * timedelta(hours=1),
             "user_id": row["user_id"],
             "item_id": video,
         }
         key = f"{row['user_id']}-{video}-history-{place}"
-        yield Event(event_id=key, action=Action.LONG_VIEW if video in watched_long else Action.VIEW, **common)
+        watch = Action.LONG_VIEW if video in watched_long else Action.VIEW
+        yield build(Event, path, line, {"event_id": key, "action": watch, **common})
         if video in liked:
-            yield Event(event_id=f"{key}-like", action=Action.LIKE, **common)
+            yield build(Event, path, line, {"event_id": f"{key}-like", "action": Action.LIKE, **common})
 
 
 def _video(path: Path, line: int, row: Row) -> CatalogItem:
     duration = number(path, line, row, "video_duration") if row["video_duration"] else None
     attributes = {name: row[name] for name in ("video_type", "upload_type", "music_id", "music_type") if row.get(name)}
-    return CatalogItem(
-        item_id=row["video_id"],
-        categories=tuple(f"tag {tag}" for tag in row["tag"].split(",") if tag),
-        author_id=row["author_id"] or None,
-        duration_ms=duration,
-        published_at=_upload_time(path, line, row["upload_dt"]),
-        attributes=attributes,
-    )
+    fields = {
+        "item_id": row["video_id"],
+        "categories": [f"tag {tag}" for tag in row["tag"].split(",") if tag],
+        "author_id": row["author_id"] or None,
+        "duration_ms": duration,
+        "published_at": _upload_time(path, line, row["upload_dt"]),
+        "attributes": attributes,
+    }
+    return build(CatalogItem, path, line, fields)
 
 
 def _upload_time(path: Path, line: int, text: str) -> datetime | None:

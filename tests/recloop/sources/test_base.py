@@ -7,7 +7,7 @@ import pytest
 
 from recloop.catalog import CatalogItem
 from recloop.errors import SourceError
-from recloop.sources.base import number, read_table, shift_item
+from recloop.sources.base import build, number, read_table, shift_item, time_of
 
 
 def test_line_with_too_few_fields_is_named(tmp_path: Path) -> None:
@@ -40,6 +40,22 @@ def test_whole_numbers_are_read(text: str, expected: int) -> None:
 def test_other_texts_are_no_whole_number(text: str) -> None:
     with pytest.raises(SourceError, match=r"a\.csv line 2, column x"):
         number(Path("a.csv"), 2, {"x": text}, "x")
+
+
+def test_count_of_seconds_is_a_time() -> None:
+    moment = time_of(Path("a.csv"), 2, {"t": "86400"}, "t", unit_ms=1_000)
+    assert moment == datetime(1970, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["-1", "99999999999999999"])
+def test_time_outside_the_calendar_is_named(text: str) -> None:
+    with pytest.raises(SourceError, match=r"a\.csv line 2, column t: found .* expected a time from 1970"):
+        time_of(Path("a.csv"), 2, {"t": text}, "t")
+
+
+def test_field_the_model_refuses_is_named() -> None:
+    with pytest.raises(SourceError, match=r"a\.csv line 7, item_id: .*; found ''"):
+        build(CatalogItem, Path("a.csv"), 7, {"item_id": ""})
 
 
 def test_unknown_publication_stays_unknown_when_shifted() -> None:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import gzip
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recloop.errors import SourceError
 from recloop.sources.event_files import EventFiles
+
+
+def write_parquet(folder: Path, **columns: list[Any]) -> Path:
+    path = folder / "events.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
 
 
 def test_events_come_in_time_order_each_once(events_folder: Path) -> None:
@@ -44,6 +55,41 @@ def test_truncated_file_is_named(events_folder: Path) -> None:
     (events_folder / "events.jsonl.gz").write_bytes(content[:-9])
     with pytest.raises(SourceError, match="cannot be read to its end"):
         list(EventFiles(events_folder).events())
+
+
+def test_repeated_event_is_counted(events_folder: Path) -> None:
+    source = EventFiles(events_folder)
+    list(source.events())
+    assert source.repeated == 1
+
+
+def test_parquet_is_read_with_its_own_times(tmp_path: Path) -> None:
+    moment = datetime(2022, 5, 1, 10, tzinfo=UTC)
+    write_parquet(
+        tmp_path,
+        event_id=["e1", "e2"],
+        event_time=[moment, moment.replace(tzinfo=None)],
+        action=["click", "view"],
+        user_id=["u", "u"],
+        item_id=["i", "i"],
+        dwell_ms=[None, 5],
+    )
+    events = list(EventFiles(tmp_path).events())
+    assert [(e.event_id, e.event_time, e.dwell_ms) for e in events] == [("e1", moment, None), ("e2", moment, 5)]
+
+
+def test_parquet_of_other_types_is_judged_row_by_row(tmp_path: Path) -> None:
+    columns = {"event_id": ["e"], "event_time": [date(2022, 5, 1)], "action": ["click"], "user_id": [Decimal(7)]}
+    write_parquet(tmp_path, **columns, item_id=[b"i"])
+    with pytest.raises(SourceError, match="no well-formed event in 1 lines"):
+        list(EventFiles(tmp_path).events())
+
+
+def test_truncated_parquet_is_named(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path, event_id=["e"])
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(SourceError, match="cannot be read as Parquet"):
+        list(EventFiles(tmp_path).events())
 
 
 def test_log_of_malformed_lines_only_is_an_error_with_reasons(tmp_path: Path) -> None:

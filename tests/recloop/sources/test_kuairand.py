@@ -44,6 +44,26 @@ def test_the_logs_own_long_view_is_what_the_kernel_sees(kuairand_folder: Path) -
     assert [is_long_view(e.action, e.dwell_ms, e.duration_ms) for e in played] == [False]
 
 
+def test_exposure_written_twice_counts_once(kuairand_folder: Path) -> None:
+    once = list(KuaiRand(kuairand_folder).events())
+    (kuairand_folder / LOG.removesuffix(".gz")).write_bytes(gzip.decompress((kuairand_folder / LOG).read_bytes()))
+    source = KuaiRand(kuairand_folder)
+    assert list(source.events()) == once
+    assert source.repeated == len(LOG_ROWS)
+
+
+@pytest.mark.parametrize(
+    ("found", "named"),
+    [("7,1,", ",1,"), ("49866", "-1"), ("1650812741436", "99999999999999999999")],
+    ids=["no_user", "negative_duration", "no_time_of_any_calendar"],
+)
+def test_row_that_is_no_event_names_its_line(kuairand_folder: Path, found: str, named: str) -> None:
+    log = "\n".join([LOG_HEADER, LOG_ROWS[0].replace(found, named, 1)]) + "\n"
+    (kuairand_folder / LOG).write_bytes(gzip.compress(log.encode()))
+    with pytest.raises(SourceError, match=r"log_standard.* line 2, "):
+        list(KuaiRand(kuairand_folder).events())
+
+
 def test_video_without_tag_or_duration_is_kept(kuairand_folder: Path) -> None:
     first, second = KuaiRand(kuairand_folder).items()
     assert first.categories == ("tag 3", "tag 9")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from recloop.errors import SourceError
 from recloop.settings import PROJECT_DIR
 from recloop.sources.movielens import MovieLens, group_of_age
 
@@ -33,6 +35,21 @@ def test_catalogue_is_whole(source: MovieLens) -> None:
     assert (len(items), len(list(source.users()))) == (1_682, 943)
     assert items["1"].title == "Toy Story"
     assert items["1"].categories == ("Animation", "Children's", "Comedy")
+
+
+def test_no_registry_is_one_message_and_nothing_half_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Port 9 of this machine: nobody answers there.
+    for name, value in {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "0",
+        "PIP_NO_CACHE_DIR": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(SourceError, match=r"recbole==1\.2\.1 cannot be downloaded .* Is there a network\?"):
+        list(MovieLens(tmp_path).events())
+    assert list((tmp_path / "ml-100k").iterdir()) == []
 
 
 @pytest.mark.slow
