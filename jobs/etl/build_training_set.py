@@ -154,26 +154,33 @@ def write_folder(out: Path, tables: dict[str, pa.Table], facts: dict[str, Any]) 
     aside.rename(out)
 
 
+def build_training_set(
+    spark: SparkSession, settings: Settings, *, until: datetime, out: Path, most: int = MAX_EXAMPLES
+) -> Outcome:
+    """Collect the training set and write its folder."""
+    create_tables(spark, *READ)
+    snapshots = {table.full_name: snapshot_id(spark, table) for table in READ}
+    split, tables = collect(spark, settings, until=until, most=most)
+    counts = {name: len(table) for name, table in tables.items()}
+    facts = {
+        "until_ms": to_ms(until),
+        "split": vars(split),
+        "snapshots": snapshots,
+        "feature_service": RANKING_V1.name,
+        "contract_id": contract_id(),
+        "seed": settings.seed,
+        "counts": counts,
+    }
+    write_folder(out, tables, facts)
+    return Outcome(counts["interactions"], counts["examples"], {"out": str(out), "counts": counts})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job."""
     args = build_parser().parse_args(argv)
 
     def body(spark: SparkSession, settings: Settings) -> Outcome:
-        create_tables(spark, *READ)
-        snapshots = {table.full_name: snapshot_id(spark, table) for table in READ}
-        split, tables = collect(spark, settings, until=args.until, most=args.max_examples)
-        counts = {name: len(table) for name, table in tables.items()}
-        facts = {
-            "until_ms": to_ms(args.until),
-            "split": vars(split),
-            "snapshots": snapshots,
-            "feature_service": RANKING_V1.name,
-            "contract_id": contract_id(),
-            "seed": settings.seed,
-            "counts": counts,
-        }
-        write_folder(args.out, tables, facts)
-        return Outcome(counts["interactions"], counts["examples"], {"out": str(args.out), "counts": counts})
+        return build_training_set(spark, settings, until=args.until, out=args.out, most=args.max_examples)
 
     return run_job("build-training-set", body, imports=["feast"])
 

@@ -91,28 +91,33 @@ def publish(view: FeatureView, rows: DataFrame, *, first: date, last: date) -> t
     return n_rows, warnings
 
 
+def compute_features(
+    spark: SparkSession, *, start: datetime, end: datetime, now: datetime, as_scheduled: bool
+) -> Outcome:
+    """Compute, validate and publish every view for the complete days of `[start, end)`."""
+    days = complete_days(start, end)
+    if days is None:
+        print(f"No day is complete between {start.isoformat()} and {end.isoformat()}; nothing to compute.")
+        return Outcome(0, 0)
+    first, last = days
+    counts: dict[str, int] = {}
+    warnings: list[str] = []
+    for view, rows in compute(spark, first=first, last=last).items():
+        stamped = stamp(rows, now=now, as_scheduled=as_scheduled)
+        counts[view.name], found = publish(view, stamped, first=first, last=last)
+        warnings += found
+    span = {"first_day": first.isoformat(), "last_day": last.isoformat()}
+    read_rows = spark.table(CLEAN_EVENTS.full_name).where(f"{Column.EVENT_DATE} <= '{last}'").count()
+    return Outcome(read_rows, sum(counts.values()), counts | span | {"warnings": warnings})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job."""
     args = build_parser().parse_args(argv)
 
     def body(spark: SparkSession, _: object) -> Outcome:
-        days = complete_days(args.start, args.end)
-        if days is None:
-            print(
-                f"No day is complete between {args.start.isoformat()} and {args.end.isoformat()}; nothing to compute."
-            )
-            return Outcome(0, 0)
-        first, last = days
         now = SystemClock().now()
-        counts: dict[str, int] = {}
-        warnings: list[str] = []
-        for view, rows in compute(spark, first=first, last=last).items():
-            stamped = stamp(rows, now=now, as_scheduled=args.as_scheduled)
-            counts[view.name], found = publish(view, stamped, first=first, last=last)
-            warnings += found
-        span = {"first_day": first.isoformat(), "last_day": last.isoformat()}
-        read_rows = spark.table(CLEAN_EVENTS.full_name).where(f"{Column.EVENT_DATE} <= '{last}'").count()
-        return Outcome(read_rows, sum(counts.values()), counts | span | {"warnings": warnings})
+        return compute_features(spark, start=args.start, end=args.end, now=now, as_scheduled=args.as_scheduled)
 
     return run_job("compute-features", body, imports=["great_expectations"])
 

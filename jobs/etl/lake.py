@@ -17,8 +17,8 @@ _PROPERTIES = {
     # Each commit leaves a metadata file; an hourly job would leave thousands.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
-    # Spark takes opening a file for as dear as reading so many bytes. At the default of 4 MB a year of small days becomes
-    # a hundred tasks, and each task that runs Python costs a quarter of a second.
+    # Spark takes opening a file for as dear as reading so many bytes. At the default of 4 MB a year of small days
+    # becomes a hundred tasks, and each task that runs Python costs a quarter of a second.
     "read.split.open-file-cost": str(256 * 1024),
 }
 

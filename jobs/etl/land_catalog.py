@@ -23,7 +23,6 @@ from jobs.etl.stale import mark_stale
 from recloop.clock import EPOCH, SystemClock
 from recloop.errors import SourceError
 from recloop.features import USER_PROFILE
-from recloop.settings import Settings
 from recloop.tables import ITEMS, USERS, Column, Table
 
 if TYPE_CHECKING:
@@ -113,30 +112,30 @@ def profile_rows(users: DataFrame) -> DataFrame:
 
 def update_profiles(spark: SparkSession) -> None:
     """Add the users' current rows to the change log of profiles; one of the same moment is replaced."""
-    from pyspark.sql import functions as F
-
     new = profile_rows(spark.table(USERS.full_name)).cache()
     key = [Column.USER_ID, Column.FEATURE_TIME]
     known = read(spark, USER_PROFILE.table).join(new.select(*key), key, "left_anti")
     overwrite_all(known.select(new.columns).unionByName(new), USER_PROFILE.table)
-    oldest = new.agg(F.min(Column.FEATURE_TIME)).first()
-    if oldest is not None and oldest[0] is not None:
-        mark_stale(spark, USER_PROFILE.table, since=EPOCH)
+    mark_stale(spark, USER_PROFILE.table, since=EPOCH)
+
+
+def land_catalog(spark: SparkSession, folder: Path, *, now: datetime) -> Outcome:
+    """Land both files of a folder and bring the profiles up to date."""
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is no folder; expected one with {' and '.join(FILES)}.")
+    landed = {name: land_file(spark, folder / name, now=now) for name in FILES}
+    update_profiles(spark)
+    details = {name.removesuffix(".jsonl"): vars(counts) for name, counts in landed.items()}
+    rows_in = sum(counts.rows_in for counts in landed.values())
+    return Outcome(rows_in, sum(counts.rows_out for counts in landed.values()), details)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job."""
     args = build_parser().parse_args(argv)
 
-    def body(spark: SparkSession, settings: Settings) -> Outcome:
-        if not args.files.is_dir():
-            raise SourceError(f"{args.files} is no folder; expected one with {' and '.join(FILES)}.")
-        now = SystemClock().now()
-        landed = {name: land_file(spark, args.files / name, now=now) for name in FILES}
-        update_profiles(spark)
-        details = {name.removesuffix(".jsonl"): vars(counts) for name, counts in landed.items()}
-        rows_in = sum(counts.rows_in for counts in landed.values())
-        return Outcome(rows_in, sum(counts.rows_out for counts in landed.values()), details)
+    def body(spark: SparkSession, _: object) -> Outcome:
+        return land_catalog(spark, args.files, now=SystemClock().now())
 
     return run_job("land-catalog", body)
 

@@ -41,10 +41,10 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def refresh_sequences(spark: SparkSession, *, since: datetime, end: datetime) -> None:
+def refresh_sequences(spark: SparkSession, *, since: datetime, end: datetime, now: datetime) -> None:
     """Recompute `features.user_recent` for the users with events since `since`."""
     events = of_active_users(spark.table(CLEAN_EVENTS.full_name), since=since, end=end)
-    overwrite_all(user_recent(events, now=SystemClock().now()), USER_RECENT.table)
+    overwrite_all(user_recent(events, now=now), USER_RECENT.table)
 
 
 def materialize(store: FeatureStore, spark: SparkSession, view: FeatureView, *, since: datetime, end: datetime) -> int:
@@ -60,25 +60,32 @@ def materialize(store: FeatureStore, spark: SparkSession, view: FeatureView, *, 
     return n_rows
 
 
+def materialize_features(
+    spark: SparkSession, settings: Settings, *, end: datetime, now: datetime, full: bool = False
+) -> Outcome:
+    """Copy what the online store lacks of every view, up to `end`."""
+    create_tables(spark, CLEAN_EVENTS, *(view.table for view in VIEWS))
+    store = open_feature_store(settings)
+    counts: dict[str, int] = {}
+    for view in VIEWS:
+        since = EPOCH if full else stale_since(spark, view.table)
+        if since is None or since >= end:
+            counts[view.name] = 0
+            continue
+        if view is USER_RECENT:
+            refresh_sequences(spark, since=since, end=end, now=now)
+            since = EPOCH
+        counts[view.name] = materialize(store, spark, view, since=since, end=end)
+        set_mark(spark, view.table, end)
+    return Outcome(sum(counts.values()), sum(counts.values()), counts)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job."""
     args = build_parser().parse_args(argv)
 
     def body(spark: SparkSession, settings: Settings) -> Outcome:
-        create_tables(spark, CLEAN_EVENTS, *(view.table for view in VIEWS))
-        store = open_feature_store(settings)
-        counts: dict[str, int] = {}
-        for view in VIEWS:
-            since = EPOCH if args.full else stale_since(spark, view.table)
-            if since is None or since >= args.end:
-                counts[view.name] = 0
-                continue
-            if view is USER_RECENT:
-                refresh_sequences(spark, since=since, end=args.end)
-                since = EPOCH
-            counts[view.name] = materialize(store, spark, view, since=since, end=args.end)
-            set_mark(spark, view.table, args.end)
-        return Outcome(sum(counts.values()), sum(counts.values()), counts)
+        return materialize_features(spark, settings, end=args.end, now=SystemClock().now(), full=args.full)
 
     return run_job("materialize-features", body, imports=["feast"])
 

@@ -55,7 +55,7 @@ def sample_negatives(
             continue
         shares = np.cumsum(counts**POPULARITY_POWER)
         for row in np.flatnonzero(row_days == day):
-            items = _draw(str(label_ids[row]), int(users[row]), shares, touched, log.n_items, seed)
+            items = _draw(label_ids[int(row)], int(users[row]), shares, touched, log.n_items, seed)
             rows += [int(row)] * len(items)
             drawn += items
     return np.array(rows, dtype=np.int64), np.array(drawn, dtype=np.int64)

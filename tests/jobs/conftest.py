@@ -1,0 +1,5 @@
+"""The Spark session and the lake of the batch jobs' tests."""
+
+from tests.lake_fixtures import empty_lake, spark
+
+__all__ = ["empty_lake", "spark"]
