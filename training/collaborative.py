@@ -49,15 +49,15 @@ def train_collaborative(training_set: TrainingSet, *, seed: int, n_factors: int 
     shape = (len(log.user_ids), len(training_set.items))
     matrix = csr_matrix((weights[kept], (users[kept], log.items[kept])), shape=shape)
     matrix.sum_duplicates()
-    model = AlternatingLeastSquares(
-        factors=n_factors,
-        regularization=REGULARIZATION,
-        alpha=ALPHA,
-        iterations=N_ITERATIONS,
-        random_state=seed,
-        num_threads=N_THREADS,
-    )
     # BLAS threads inside implicit's own would wait for each other.
     with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=n_factors,
+            regularization=REGULARIZATION,
+            alpha=ALPHA,
+            iterations=N_ITERATIONS,
+            random_state=seed,
+            num_threads=N_THREADS,
+        )
         model.fit(matrix, show_progress=False)
     return CollaborativeModel(np.asarray(model.item_factors, dtype=np.float32), REGULARIZATION, ALPHA)

@@ -33,7 +33,8 @@ from recloop.metrics import (
 from recloop.recommend import Recommender
 from recloop.settings import Settings, load_settings
 from recloop.slates import value
-from training.dataset import Ints, TrainingSet, read_training_set
+from training.dataset import Ints, TrainingSet
+from training.dataset_reader import read_training_set
 from training.requests import Request, sample_requests
 from training.scoring import load_bundle
 from training.stack_rows import example_rows
@@ -106,7 +107,8 @@ def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: S
     slates[BY_SEGMENT] = [_popular(recommender, request, request.user.segment) for request in requests]
     users = [request.user.user_id for request in requests]
     popularity = _shares(recommender, training_set)
-    ndcg, offline = {}, {}
+    ndcg: dict[str, NDArray[np.float64]] = {}
+    offline: dict[str, Any] = {}
     for name, lists in slates.items():
         ndcg[name], offline[name] = _measure(lists, known, popularity)
     difference = bootstrap_interval(ndcg[MODEL] - ndcg[POPULARITY], groups=users, seed=settings.seed)
@@ -151,7 +153,8 @@ def _shares(recommender: Recommender, training_set: TrainingSet) -> NDArray[np.f
     for item_id, count in zip(training_set.items.ids, before, strict=True):
         if item_id in recommender.items.index:
             counts[recommender.items.index[item_id]] += count
-    return counts / counts.sum()
+    shares: NDArray[np.float64] = counts / counts.sum()
+    return shares
 
 
 def _measure(

@@ -44,6 +44,8 @@ def load_encoder(path: Path) -> Encode:
     options.intra_op_num_threads = N_THREADS
     # Threads that spin while they wait take the cores from whatever else runs here.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # The arena keeps what the largest batch ever took.
+    options.enable_cpu_mem_arena = False
     session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
 
     def encode(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -21,17 +21,20 @@ from recloop.errors import TrainingError
 from recloop.recommend import Encode
 from recloop.sequences import MAX_ACTIONS
 from training.dataset import TrainingSet
-from training.sequence_model import build_encoder, build_model
 from training.windows import Windows, make_windows
 
 if TYPE_CHECKING:
     import torch
 
+    from training.sequence_model import SequenceModel
+
 LOG = logging.getLogger(__name__)
 BATCH_SIZE = 32
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.01
 VALIDATION_SHARE = 0.1
-PATIENCE = 3
+MIN_GAIN, PATIENCE = 0.005, 2
+"""Training ends after PATIENCE epochs that each lower the validation loss by less than MIN_GAIN."""
+
 FULL_SOFTMAX_ITEMS = 4_000
 """Up to so many items the loss is over the whole catalogue; beyond it, over N_NEGATIVES that a mini-batch shares."""
 
@@ -44,7 +47,7 @@ N_THREADS = 2
 class SequenceResult:
     """The trained model and how it went: the validation loss after each epoch, the best one's weights kept."""
 
-    model: torch.nn.Module
+    model: SequenceModel
     losses: list[float]
     epochs: int
     device: str
@@ -76,6 +79,8 @@ def train_sequence(training_set: TrainingSet, *, epochs: int, seed: int, device:
     """
     import torch
 
+    from training.sequence_model import SequenceModel
+
     torch.set_num_threads(N_THREADS)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -89,7 +94,7 @@ def train_sequence(training_set: TrainingSet, *, epochs: int, seed: int, device:
             f"the base span has {len(training)} stretches of a user's log to learn from and {len(validation)} to "
             "validate on; both need one at least. Train on a longer span."
         )
-    model = build_model(len(training_set.items)).to(where)
+    model = SequenceModel(len(training_set.items)).to(where)
     trainer = _Trainer(model, training, where, seed, epochs)
     losses, best = [], copy.deepcopy(model.state_dict())
     for epoch in range(epochs):
@@ -98,10 +103,14 @@ def train_sequence(training_set: TrainingSet, *, epochs: int, seed: int, device:
         LOG.info("transformer epoch %d of %d: validation loss %.4f", epoch + 1, epochs, losses[-1])
         if losses[-1] == min(losses):
             best = copy.deepcopy(model.state_dict())
-        elif len(losses) - int(np.argmin(losses)) > PATIENCE:
+        if _has_settled(losses):
             break
     model.load_state_dict(best)
     return SequenceResult(model.eval(), losses, int(np.argmin(losses)) + 1, where)
+
+
+def _has_settled(losses: list[float]) -> bool:
+    return len(losses) > PATIENCE and min(losses[:-PATIENCE]) - min(losses[-PATIENCE:]) < MIN_GAIN
 
 
 def validation_start(training_set: TrainingSet) -> int:
@@ -114,7 +123,7 @@ def validation_start(training_set: TrainingSet) -> int:
 class _Trainer:
     """Optimiser, schedule and loss over one set of windows."""
 
-    def __init__(self, model: torch.nn.Module, windows: Windows, device: str, seed: int, epochs: int) -> None:
+    def __init__(self, model: SequenceModel, windows: Windows, device: str, seed: int, epochs: int) -> None:
         import torch
 
         self._model, self._windows, self._device = model, windows, device
@@ -146,7 +155,7 @@ class _Trainer:
                     "Look for numbers out of range in the training set, or lower the learning rate."
                 )
             self._optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
             self._optimizer.step()
             self._schedule.step()
@@ -199,16 +208,18 @@ def _like_lengths(lengths: NDArray[Any], generator: np.random.Generator) -> list
     return [batches[place] for place in generator.permutation(len(batches))]
 
 
-def torch_encoder(model: torch.nn.Module, *, batch_size: int = 256) -> Encode:
+def torch_encoder(model: SequenceModel, *, batch_size: int = 64) -> Encode:
     """Return the user encoder over torch, for many sequences at once; the ONNX graph gives the same vectors."""
     import torch
 
+    from training.sequence_model import Encoder
+
     device = next(model.parameters()).device
-    encoder = build_encoder(model)
+    encoder = Encoder(model)
 
     def encode(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:
         lengths = (items > 0).sum(axis=1)
-        vectors = np.zeros((len(items), encoder.model.items.weight.shape[1] + 1), dtype=np.float32)
+        vectors = np.zeros((len(items), model.items.embedding_dim + 1), dtype=np.float32)
         order = np.argsort(lengths, kind="stable")
         with torch.no_grad():
             for first in range(0, len(order), batch_size):
@@ -221,9 +232,11 @@ def torch_encoder(model: torch.nn.Module, *, batch_size: int = 256) -> Encode:
     return encode
 
 
-def export_encoder(model: torch.nn.Module, path: Path) -> None:
+def export_encoder(model: SequenceModel, path: Path) -> None:
     """Write the user encoder as ONNX: int64 [batch, MAX_ACTIONS] three times → `vector` float32 [batch, d + 1]."""
     import torch
+
+    from training.sequence_model import Encoder
 
     # The exporter tells of each of its passes.
     for name in ("onnx_ir", "onnxscript", "torch.onnx"):
@@ -234,7 +247,7 @@ def export_encoder(model: torch.nn.Module, path: Path) -> None:
         # It says that the three inputs share the batch dimension, as they should.
         warnings.filterwarnings("ignore", message=".*will not be used, since it shares", category=UserWarning)
         program = torch.onnx.export(
-            build_encoder(copy.deepcopy(model).cpu()),
+            Encoder(copy.deepcopy(model).cpu()),
             example,
             dynamo=True,
             input_names=["items", "actions", "gaps"],

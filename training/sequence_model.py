@@ -8,13 +8,11 @@ eSASRec found to matter most.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch  # noqa: TID253 - the module is nothing but torch; its readers import it inside functions
+from torch import Tensor, nn  # noqa: TID253 - as above
 
 from recloop.recommend import GAP_BUCKETS
 from recloop.sequences import ACTION_CODES, MAX_ACTIONS
-
-if TYPE_CHECKING:
-    import torch
 
 N_DIMENSIONS, N_LAYERS, N_HEADS = 64, 2, 2
 DROPOUT = 0.2
@@ -22,84 +20,76 @@ MASKED = -1e9
 """Finite, so that a row of nothing but padding stays a number."""
 
 
-def build_model(n_items: int, *, dropout: float = DROPOUT) -> torch.nn.Module:
-    """Return the untrained model; seed torch first."""
-    import torch
-    from torch import Tensor, nn
+class Block(nn.Module):
+    """Self-attention and a feed-forward part, each after a norm and added to its input."""
 
-    class Block(nn.Module):
-        """Self-attention and a feed-forward part, each after a norm and added to its input."""
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm, self.forward_norm = nn.LayerNorm(N_DIMENSIONS), nn.LayerNorm(N_DIMENSIONS)
+        self.to_parts = nn.Linear(N_DIMENSIONS, 3 * N_DIMENSIONS)
+        self.to_output = nn.Linear(N_DIMENSIONS, N_DIMENSIONS)
+        self.widen = nn.Linear(N_DIMENSIONS, 4 * N_DIMENSIONS)
+        self.narrow = nn.Linear(4 * N_DIMENSIONS, N_DIMENSIONS)
+        self.dropout = nn.Dropout(dropout)
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention_norm, self.forward_norm = nn.LayerNorm(N_DIMENSIONS), nn.LayerNorm(N_DIMENSIONS)
-            self.to_parts = nn.Linear(N_DIMENSIONS, 3 * N_DIMENSIONS)
-            self.to_output = nn.Linear(N_DIMENSIONS, N_DIMENSIONS)
-            self.widen, self.narrow = (
-                nn.Linear(N_DIMENSIONS, 4 * N_DIMENSIONS),
-                nn.Linear(4 * N_DIMENSIONS, N_DIMENSIONS),
-            )
-            self.dropout = nn.Dropout(dropout)
-
-        def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-            batch, length, _ = x.shape
-            parts = self.to_parts(self.attention_norm(x)).reshape(batch, length, 3, N_HEADS, N_DIMENSIONS // N_HEADS)
-            query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-            scores = query @ key.transpose(-1, -2) / (N_DIMENSIONS // N_HEADS) ** 0.5 + mask
-            mixed = self.dropout(torch.softmax(scores, dim=-1)) @ value
-            x = x + self.dropout(self.to_output(mixed.transpose(1, 2).reshape(batch, length, N_DIMENSIONS)))
-            return x + self.dropout(self.narrow(nn.functional.gelu(self.widen(self.forward_norm(x)))))
-
-    class SequenceModel(nn.Module):
-        """Embeddings, blocks, and the item table that also scores."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            # Row 0 is padding everywhere; item i is row i + 1.
-            self.items = nn.Embedding(n_items + 1, N_DIMENSIONS)
-            self.actions = nn.Embedding(len(ACTION_CODES) + 1, N_DIMENSIONS)
-            self.gaps = nn.Embedding(GAP_BUCKETS, N_DIMENSIONS)
-            self.places = nn.Embedding(MAX_ACTIONS, N_DIMENSIONS)
-            self.bias = nn.Parameter(torch.zeros(n_items))
-            self.blocks = nn.ModuleList(Block() for _ in range(N_LAYERS))
-            self.last_norm = nn.LayerNorm(N_DIMENSIONS)
-            self.dropout = nn.Dropout(dropout)
-            for table in (self.items, self.actions, self.gaps, self.places):
-                nn.init.normal_(table.weight, std=0.05)
-
-        def forward(self, items: Tensor, actions: Tensor, gaps: Tensor) -> Tensor:
-            """Return [batch, length, d]: at each position what comes next, from it and what lies before it."""
-            length = items.shape[1]
-            # Counted from the newest, so that a shorter window means the same at every place.
-            places = torch.arange(length, device=items.device).flip(0)
-            x = self.items(items) + self.actions(actions) + self.gaps(gaps) + self.places(places)
-            known = (items > 0).to(x.dtype)
-            x = self.dropout(x) * known[:, :, None]
-            causal = torch.ones(length, length, device=items.device, dtype=x.dtype).tril()
-            mask = (1 - causal[None, None] * known[:, None, None, :]) * MASKED
-            for block in self.blocks:
-                x = block(x, mask)
-            return self.last_norm(x)
-
-        def item_vectors(self) -> Tensor:
-            """Return [n_items, d + 1]; the last column is the bias."""
-            return torch.cat([self.items.weight[1:], self.bias[:, None]], dim=1)
-
-    return SequenceModel()
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return [batch, length, d]; `mask` is added to the attention scores."""
+        batch, length, _ = x.shape
+        parts = self.to_parts(self.attention_norm(x)).reshape(batch, length, 3, N_HEADS, N_DIMENSIONS // N_HEADS)
+        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        scores = query @ key.transpose(-1, -2) / (N_DIMENSIONS // N_HEADS) ** 0.5 + mask
+        mixed = self.dropout(torch.softmax(scores, dim=-1)) @ value
+        x = x + self.dropout(self.to_output(mixed.transpose(1, 2).reshape(batch, length, N_DIMENSIONS)))
+        change: Tensor = self.dropout(self.narrow(nn.functional.gelu(self.widen(self.forward_norm(x)))))
+        return x + change
 
 
-def build_encoder(model: torch.nn.Module) -> torch.nn.Module:
-    """Return a module (items, actions, gaps) → [batch, d + 1], the last position's vector and a 1 for the bias."""
-    import torch
-    from torch import Tensor, nn
+class SequenceModel(nn.Module):
+    """Embeddings, blocks, and the item table that also scores; seed torch before it is made."""
 
-    class Encoder(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
+    def __init__(self, n_items: int, *, dropout: float = DROPOUT) -> None:
+        super().__init__()
+        # Row 0 is padding everywhere; item i is row i + 1.
+        self.items = nn.Embedding(n_items + 1, N_DIMENSIONS)
+        self.actions = nn.Embedding(len(ACTION_CODES) + 1, N_DIMENSIONS)
+        self.gaps = nn.Embedding(GAP_BUCKETS, N_DIMENSIONS)
+        self.places = nn.Embedding(MAX_ACTIONS, N_DIMENSIONS)
+        self.bias = nn.Parameter(torch.zeros(n_items))
+        self.blocks = nn.ModuleList(Block(dropout) for _ in range(N_LAYERS))
+        self.last_norm = nn.LayerNorm(N_DIMENSIONS)
+        self.dropout = nn.Dropout(dropout)
+        for table in (self.items, self.actions, self.gaps, self.places):
+            nn.init.normal_(table.weight, std=0.05)
 
-        def forward(self, items: Tensor, actions: Tensor, gaps: Tensor) -> Tensor:
-            last = self.model(items, actions, gaps)[:, -1]
-            return torch.cat([last, torch.ones_like(last[:, :1])], dim=1)
+    def forward(self, items: Tensor, actions: Tensor, gaps: Tensor) -> Tensor:
+        """Return [batch, length, d]: at each position what comes next, from it and what lies before it."""
+        length = items.shape[1]
+        # Counted from the newest, so that a shorter window means the same at every place.
+        places = torch.arange(length, device=items.device).flip(0)
+        x = self.items(items) + self.actions(actions) + self.gaps(gaps) + self.places(places)
+        known = (items > 0).to(x.dtype)
+        x = self.dropout(x) * known[:, :, None]
+        causal = torch.ones(length, length, device=items.device, dtype=x.dtype).tril()
+        mask = (1 - causal[None, None] * known[:, None, None, :]) * MASKED
+        for block in self.blocks:
+            x = block(x, mask)
+        normed: Tensor = self.last_norm(x)
+        return normed
 
-    return Encoder().eval()
+    def item_vectors(self) -> Tensor:
+        """Return [n_items, d + 1]; the last column is the bias."""
+        return torch.cat([self.items.weight[1:], self.bias[:, None]], dim=1)
+
+
+class Encoder(nn.Module):
+    """(items, actions, gaps) → [batch, d + 1]: the last position's vector and a 1 for the bias."""
+
+    def __init__(self, model: SequenceModel) -> None:
+        super().__init__()
+        self.model = model
+        self.eval()
+
+    def forward(self, items: Tensor, actions: Tensor, gaps: Tensor) -> Tensor:
+        """Return one vector per sequence."""
+        last = self.model(items, actions, gaps)[:, -1]
+        return torch.cat([last, torch.ones_like(last[:, :1])], dim=1)

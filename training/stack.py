@@ -38,6 +38,7 @@ PARAMETERS: dict[str, Any] = {
     "deterministic": True,
     "force_row_wise": True,
     "num_threads": N_THREADS,
+    # Quiet about unknown categories: they are negative codes, which it takes as missing, as meant.
     "verbosity": -1,
 }
 
@@ -104,7 +105,7 @@ def _train_head(stack: Stack, head: Head, training: Rows, validation: Rows, seed
     best = booster.best_iteration or booster.current_iteration()
     stack.texts[head] = booster.model_to_string(num_iteration=best)
     stack.rounds[head] = best
-    truth, raw = calibration_rows(validation, head, booster.predict(validation.matrix, num_iteration=best))
+    truth, raw = calibration_rows(validation, head, np.asarray(booster.predict(validation.matrix, num_iteration=best)))
     stack.curves[head] = fit_curve(raw, truth)
 
 

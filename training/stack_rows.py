@@ -21,7 +21,7 @@ from training.dataset import Ints, TrainingSet
 from training.item_history import ItemHistory
 from training.requests import Request
 
-BATCH = 256
+BATCH = 64
 N_CANDIDATE_NEGATIVES = 30
 CATEGORIES = ("surface", "device", Column.SEGMENT, Column.AGE_GROUP, Column.GENDER)
 

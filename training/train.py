@@ -24,16 +24,18 @@ from recloop import cli
 from recloop.clock import MS_PER_DAY, SystemClock
 from recloop.features import EVERYONE, MAX_POPULAR_ITEMS, POPULARITY_HALF_LIFE_DAYS
 from recloop.labels import Head
+from recloop.ranking import Vocabularies
 from recloop.recommend import FoldIn, Recommender, Retriever
 from recloop.settings import Settings, load_settings
 from training.bundle import Trained, write_bundle
 from training.collaborative import CollaborativeModel, train_collaborative
-from training.dataset import Ints, TrainingSet, read_training_set
+from training.dataset import Ints, TrainingSet
+from training.dataset_reader import read_training_set
 from training.evaluate import Evaluation, evaluate
 from training.requests import BY_ACTION, sample_requests
 from training.sequence import SequenceResult, torch_encoder, train_sequence
 from training.stack import Stack, train_stack
-from training.stack_rows import Rows, Vocabularies, concatenate, example_rows, learn_vocabularies, request_rows
+from training.stack_rows import Rows, concatenate, example_rows, learn_vocabularies, request_rows
 
 LOG = logging.getLogger(__name__)
 N_REQUEST_USERS, REQUESTS_PER_USER = 600, 3
@@ -74,7 +76,7 @@ class Stopwatch:
         started = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - started, 1)
-        LOG.info("%s took %.1f s", name, self.seconds[name])
+        LOG.info("%s took %.1f s; %.0f MB at most so far", name, self.seconds[name], peak_memory_mb())
 
 
 def train(folder: Path, out: Path, *, settings: Settings) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recloop.events import INTERACTIONS, Action
 from recloop.labels import CLICK_ACTIONS
@@ -16,8 +17,9 @@ from recloop.recommend import gap_buckets
 from recloop.sequences import MAX_ACTIONS
 from training.dataset import Ints, TrainingSet
 
-STRIDE = MAX_ACTIONS // 2
-GOOD = np.array([False, *(action in (*CLICK_ACTIONS, Action.LONG_VIEW) for action in INTERACTIONS)])
+STRIDE = MAX_ACTIONS
+_GOOD_ACTIONS = (*CLICK_ACTIONS, Action.LONG_VIEW)
+GOOD: NDArray[np.bool_] = np.asarray([False, *(action in _GOOD_ACTIONS for action in INTERACTIONS)], dtype=bool)
 """Per action code, whether it says that the user liked the item."""
 
 
@@ -42,7 +44,7 @@ class Windows:
 def make_windows(training_set: TrainingSet, *, start_ms: int, end_ms: int) -> Windows:
     """Cut the log of each user up to `end_ms`; targets lie in `[start_ms, end_ms)`.
 
-    A long log gives windows that overlap by half: each action is a target once with enough before it, and often twice.
+    A long log gives several windows, counted from its end; each action is a target once.
     """
     log = training_set.interactions
     parts = []
@@ -67,7 +69,7 @@ def _window(training_set: TrainingSet, first: int, stop: int, start_ms: int) -> 
     items, times = log.items[first:stop], log.times_ms[first:stop]
     new = np.zeros(len(items), dtype=bool)
     new[np.unique(items, return_index=True)[1]] = True
-    good = GOOD[log.actions[first:stop]]
+    good = GOOD.take(log.actions[first:stop])
     # One view of an item can be several events of one moment (click, long view, like): any of them makes it good.
     good_pairs = {(item, time) for item, time in zip(items[good].tolist(), times[good].tolist(), strict=True)}
     liked = np.array([pair in good_pairs for pair in zip(items.tolist(), times.tolist(), strict=True)])
