@@ -18,6 +18,7 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response, status
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from recloop.clock import Clock, format_time
@@ -97,7 +98,8 @@ def create_app(parts: Parts) -> FastAPI:
         for stopping in (parts.releases, parts.slates, parts.features, parts.events, parts.impressions.log):
             await asyncio.to_thread(stopping.stop)
 
-    app = FastAPI(title="recloop", description="Events in, slates out.", version="1", lifespan=lifespan)
+    # The documentation page brings its scripts along: the browser may have no way out.
+    app = FastAPIOffline(title="recloop", description="Events in, slates out.", version="1", lifespan=lifespan)
     app.add_middleware(RequestTimer, telemetry=parts.telemetry)
     _document_bodies(app)
     _add_events(app, parts)

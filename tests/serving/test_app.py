@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -129,6 +130,13 @@ def test_internal_page_says_that_mlflow_is_down(lonely_client: TestClient) -> No
     answer = lonely_client.post("/internal/release", headers={"Authorization": f"Bearer {TOKEN}"})
     assert answer.status_code == 200
     assert "MLflow" in answer.json()["polling"]
+
+
+def test_documentation_page_needs_nothing_from_outside(lonely_client: TestClient) -> None:
+    page = lonely_client.get("/docs")
+    scripts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert scripts
+    assert [script for script in scripts if lonely_client.get(script).status_code != 200 or "//" in script] == []
 
 
 def test_openapi_document_describes_the_bodies(lonely_client: TestClient) -> None:
