@@ -54,6 +54,9 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "API_AUTH": {"JWT_SECRET": secret},
         "DATABASE": {"SQL_ALCHEMY_CONN": settings.postgres_url(Database.AIRFLOW)},
         "DAG_PROCESSOR": {"PARSING_PROCESSES": "1", "REFRESH_INTERVAL": "10"},
+        # The api-server builds the tasks' API at the first call: on a busy machine that outlasts five tries of 5 s,
+        # and the first task of a new stack would fail for nothing.
+        "WORKERS": {"EXECUTION_API_TIMEOUT": "60"},
         "LOGGING": {"BASE_LOG_FOLDER": str(settings.var_dir / "log" / "airflow")},
     }
     named = {f"AIRFLOW__{section}__{key}": value for section, keys in sections.items() for key, value in keys.items()}
