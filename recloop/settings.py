@@ -8,12 +8,11 @@ reads nothing.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recloop.errors import ConfigurationError
@@ -76,9 +75,6 @@ class Settings(BaseSettings):
     airflow_password: SecretStr = Field(SecretStr(""), description="Password of that user.")
     airflow_secret: SecretStr = Field(SecretStr(""), description="Signs Airflow's sessions and task tokens.")
     airflow_fernet_key: SecretStr = Field(SecretStr(""), description="Encrypts Airflow's connections.")
-    schedules_from: AwareDatetime = Field(
-        datetime(2026, 1, 1, tzinfo=UTC), description="Schedules run no interval that began before this moment."
-    )
     serving_url: str = Field("", description="The recommendation API; empty: the local process.")
     serving_token: SecretStr = Field(SecretStr(""), description="Bearer token of the API's /internal pages.")
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from datetime import datetime
 from pathlib import Path
 
 import httpx
 
-from recloop.clock import format_time
 from recloop.commands import python
 from recloop.errors import ComponentUnavailable
 from recloop.settings import Database, Environment, Port, Settings
@@ -61,25 +59,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
     }
     named = {f"AIRFLOW__{section}__{key}": value for section, keys in sections.items() for key, value in keys.items()}
     # DAGs and the triggerer import `orchestration`, which is no installed package.
-    own = {"AIRFLOW_HOME": str(airflow_home(settings)), "PYTHONPATH": str(PROJECT_DIR)}
-    if (first_start := _first_start_file(settings)).exists():
-        own["RECLOOP_SCHEDULES_FROM"] = first_start.read_text()
-    return {**own, **named}
-
-
-def remember_first_start(settings: Settings, *, now: datetime) -> None:
-    """Write down when this stack first started, once.
-
-    A DAG whose start lies in the past has its newest interval run at once: here, on a lake with nothing in it.
-    """
-    path = _first_start_file(settings)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(format_time(now))
-
-
-def _first_start_file(settings: Settings) -> Path:
-    return airflow_home(settings) / "first_start"
+    return {"AIRFLOW_HOME": str(airflow_home(settings)), "PYTHONPATH": str(PROJECT_DIR), **named}
 
 
 def write_login(settings: Settings) -> None:

@@ -14,11 +14,9 @@ from collections.abc import Sequence
 import psutil
 
 from recloop.cli import run
-from recloop.clock import SystemClock
 from recloop.errors import MachineError
 from recloop.settings import Settings, load_settings
 from stack import steps
-from stack.airflow import remember_first_start
 from stack.components import Component, all_components, select
 from stack.health import is_free, wait_until_healthy
 from stack.supervision import Supervisor, end, processes_of
@@ -40,10 +38,8 @@ def stack_settings() -> Settings:
 
 def start_stack(settings: Settings, only: Sequence[str] = ()) -> int:
     """Start the components in order and wait until all answer."""
-    chosen_names = [component.name for component in select(all_components(settings), only)]
-    remember_first_start(settings, now=SystemClock().now())
     components = all_components(settings)
-    chosen = select(components, chosen_names)
+    chosen = select(components, only)
     supervisor = Supervisor(settings)
     fresh = not supervisor.is_running()
     if fresh:

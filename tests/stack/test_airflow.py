@@ -5,20 +5,12 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from recloop.settings import PROJECT_DIR, Settings
-from stack.airflow import (
-    GPU_POOL,
-    airflow_environment,
-    airflow_home,
-    create_gpu_pool,
-    remember_first_start,
-    write_login,
-)
+from stack.airflow import GPU_POOL, airflow_environment, airflow_home, create_gpu_pool, write_login
 from stack.health import probe
 
 
@@ -37,13 +29,6 @@ def test_tasks_reach_the_api_server_where_it_listens(settings: Settings) -> None
     found = airflow_environment(settings)
     assert found["AIRFLOW__API__PORT"] == "20006"
     assert found["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:20006/execution/"
-
-
-def test_schedules_begin_with_the_first_start(settings: Settings) -> None:
-    assert "RECLOOP_SCHEDULES_FROM" not in airflow_environment(settings)
-    for hour in (10, 12):
-        remember_first_start(settings, now=datetime(2026, 5, 1, hour, tzinfo=UTC))
-    assert airflow_environment(settings)["RECLOOP_SCHEDULES_FROM"] == "2026-05-01T10:00:00.000Z"
 
 
 def test_login_is_written_for_the_owner_only(settings: Settings) -> None:
