@@ -102,8 +102,10 @@ class FoldIn:
         kept = weights > 0
         if not kept.any():
             return np.zeros(self.factors.shape[1], dtype=np.float32)
-        chosen = self.factors[rows[kept]]
-        confidence = self._alpha * weights[kept, None]
+        # What was done repeatedly with one item adds up, as in the matrix that ALS learned from.
+        distinct, group = np.unique(rows[kept], return_inverse=True)
+        chosen = self.factors[distinct]
+        confidence = self._alpha * np.bincount(group, weights=weights[kept])[:, None]
         left = self._base + chosen.T @ (confidence * chosen)
         return np.linalg.solve(left, ((1 + confidence) * chosen).sum(axis=0)).astype(np.float32)
 

@@ -49,12 +49,14 @@ def train_collaborative(training_set: TrainingSet, *, seed: int, n_factors: int 
     shape = (len(log.user_ids), len(training_set.items))
     matrix = csr_matrix((weights[kept], (users[kept], log.items[kept])), shape=shape)
     matrix.sum_duplicates()
+    # implicit takes the confidence itself, where the paper (and FoldIn) has 1 + alpha * weight.
+    matrix.data = 1 + ALPHA * matrix.data
     # BLAS threads inside implicit's own would wait for each other.
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(
             factors=n_factors,
             regularization=REGULARIZATION,
-            alpha=ALPHA,
+            alpha=1.0,
             iterations=N_ITERATIONS,
             random_state=seed,
             num_threads=N_THREADS,

@@ -37,7 +37,7 @@ class Windows:
 
     def take(self, rows: Ints) -> Windows:
         """Return some rows, without the columns that are padding in all of them."""
-        width = max(1, int((self.items[rows] > 0).any(axis=0)[::-1].argmin() or MAX_ACTIONS))
+        width = int((self.items[rows] > 0).sum(axis=1).max())
         return Windows(*(part[rows, -width:] for part in (self.items, self.actions, self.gaps, self.targets)))
 
 

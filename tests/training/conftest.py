@@ -1,0 +1,50 @@
+"""A training set of the synthetic log, and one bundle trained on it for all tests that need one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recloop.settings import Settings
+from tests.training.folder_builder import build
+from tests.training.synthetic import SyntheticSource
+from training.dataset import TrainingSet
+from training.dataset_reader import read_training_set
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training-set folder; never changed, copy it to break it."""
+    out = tmp_path_factory.mktemp("training-set") / "set"
+    build(SyntheticSource(), out)
+    return out
+
+
+@pytest.fixture
+def broken_folder(folder: Path, tmp_path: Path) -> Path:
+    """A copy of the folder that a test may break."""
+    return Path(shutil.copytree(folder, tmp_path / "set"))
+
+
+@pytest.fixture(scope="session")
+def training_set(folder: Path) -> TrainingSet:
+    return read_training_set(folder)
+
+
+@pytest.fixture(scope="session")
+def quick_settings() -> Settings:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return Settings(epochs=3, device="cpu", seed=5)
+
+
+@pytest.fixture(scope="session")
+def trained(folder: Path, quick_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A bundle trained on the folder, and what the command reported."""
+    from training.train import train
+
+    out = tmp_path_factory.mktemp("bundles") / "first"
+    return out, train(folder, out, settings=quick_settings)
