@@ -154,7 +154,7 @@ FEATURE_VIEWS = (USER_DAILY, ITEM_DAILY, SEGMENT_DAILY, USER_PROFILE, USER_RECEN
 
 @dataclass(frozen=True)
 class FeatureService:
-    """The list of views one model version reads, named by version; `omits` names features that its readers do not use."""
+    """The list of views one model version reads, named by version; `omits` names features that nobody reads."""
 
     name: str
     views: tuple[FeatureView, ...]
@@ -165,9 +165,7 @@ class FeatureService:
         return tuple(name for name in view.names if name not in self.omits)
 
 
-RANKING_V1 = FeatureService(
-    "ranking_v1", (USER_DAILY, ITEM_DAILY, USER_PROFILE), omits=frozenset({"user_seen_items"})
-)
+RANKING_V1 = FeatureService("ranking_v1", (USER_DAILY, ITEM_DAILY, USER_PROFILE), omits=frozenset({"user_seen_items"}))
 """What the point-in-time join of training reads; seen items filter slates and rank nothing."""
 
 SERVING_V1 = FeatureService("serving_v1", (USER_DAILY, USER_PROFILE, USER_RECENT))

@@ -7,6 +7,7 @@ from recloop.settings import PROJECT_DIR, Database, Port, Settings
 from recloop.tables import CATALOG
 
 JARS_DIR = PROJECT_DIR / "var" / "jars" / "spark"
+CATALOG_PASSWORD = f"spark.sql.catalog.{CATALOG}.jdbc.password"
 
 
 def spark_conf(settings: Settings) -> dict[str, str]:
@@ -26,7 +27,7 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         f"{catalog}.type": "jdbc",
         f"{catalog}.uri": f"jdbc:postgresql://{postgres}/{Database.LAKE}",
         f"{catalog}.jdbc.user": settings.postgres_user,
-        f"{catalog}.jdbc.password": settings.postgres_password.get_secret_value(),
+        CATALOG_PASSWORD: settings.postgres_password.get_secret_value(),
         f"{catalog}.jdbc.schema-version": "V1",
         f"{catalog}.warehouse": settings.warehouse_uri,
         "spark.master": settings.spark_master,

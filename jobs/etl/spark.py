@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from recloop.errors import ComponentUnavailable
-from recloop.lake import spark_conf
+from recloop.lake import CATALOG_PASSWORD, spark_conf
 from recloop.settings import Port, Settings
 
 if TYPE_CHECKING:
@@ -45,8 +45,13 @@ def start_spark(name: str, settings: Settings) -> SparkSession:
     from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
-    conf = SparkConf().setAppName(name).setAll(list(spark_conf(settings).items()))
+    options = spark_conf(settings)
+    # PySpark puts what it starts the JVM with on its command line, which every user of the machine can read.
+    # The catalogue is opened at its first use, so its password comes in time after the start.
+    password = options.pop(CATALOG_PASSWORD)
+    conf = SparkConf().setAppName(name).setAll(list(options.items()))
     spark = SparkSession.builder.config(conf=conf).getOrCreate()
+    spark.conf.set(CATALOG_PASSWORD, password)
     # Iceberg and Kafka warn about harmless things at each start; what fails raises.
     spark.sparkContext.setLogLevel("ERROR")
     return spark
