@@ -15,12 +15,16 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from demo import steps
+from demo.clients import Api, Registry, answering
 from demo.memory import MemoryWatch
 from demo.prepared import PreparedData, prepare
 from demo.report import Report, commit, show
 from demo.steps import Demo
+from demo.swap import SwapWatch, move_alias, wait_until_serving
 from demo.traffic import SteadyTraffic
+from recloop.bundles import Alias
 from recloop.cli import run
+from recloop.errors import ComponentUnavailable
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS
 
@@ -35,7 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", default=os.environ.get("DATA") or "movielens", help=FORMS)
     parser.add_argument("--quick", action="store_true", help="the newest 20,000 events, one epoch, 20 probes")
     args = parser.parse_args(argv)
-    return run(lambda: run_demo(load_settings(), args))
+
+    def command() -> int:
+        with answering():
+            return run_demo(load_settings(), args)
+
+    return run(command)
 
 
 def run_demo(settings: Settings, args: argparse.Namespace) -> int:
@@ -47,7 +56,7 @@ def run_demo(settings: Settings, args: argparse.Namespace) -> int:
     with MemoryWatch(settings.var_dir) as memory:
         demo.say(f"Getting the data: {args.data}.")
         data = prepare(settings, args.data, QUICK if args.quick else [])
-        console.print(f"  {data.facts['name']}. Terms: {data.facts['terms']}", highlight=False)
+        steps.show_data(demo, data)
         steps.start_stack(demo)
         run_loop(demo, data, n_probes=QUICK_PROBES if args.quick else N_PROBES, epochs=QUICK_EPOCHS * args.quick)
     report.peak_memory_mb = memory.peak_mb
@@ -56,21 +65,29 @@ def run_demo(settings: Settings, args: argparse.Namespace) -> int:
     report.write(path)
     show(report, console)
     demo.say(f"The report is in {path}. The stack stays up; `make down` stops it.")
+    if report.failed_requests:
+        raise ComponentUnavailable(
+            f"{report.failed_requests} of {report.requests} requests failed while the model was swapped; expected "
+            f"none. See {settings.var_dir / 'log' / 'serving.log'}."
+        )
     return 0
 
 
 def run_loop(demo: Demo, data: PreparedData, *, n_probes: int, epochs: int) -> None:
     """Go once round the loop, and once more on what came in; `epochs` 0 means the setting's."""
     loop_started = datetime.now(UTC)
-    steps.ingest_history(demo, data)
-    first = steps.train(demo, data.live_first, epochs=epochs)
+    first = steps.first_model(demo, data)
+    if first is None:
+        steps.ingest_history(demo, data)
+        first = steps.train(demo, data.live_first, epochs=epochs)
     serve(demo, first)
+    data.mark_ingested()
     steps.replay_live(demo, data)
     until = datetime.now(UTC)
     steps.show_one_user(demo, data)
     steps.measure_freshness(demo, n_probes)
     users = sorted({event["user_id"] for event in data.live_events()})
-    with SteadyTraffic(demo.settings, users) as traffic, steps.SwapWatch(demo) as swap:
+    with SteadyTraffic(demo.settings, users) as traffic, watch_swap(demo.settings) as swap:
         steps.ingest_live(demo, data, loop_started)
         second = steps.train(demo, until, epochs=epochs)
         by_hand = serve(demo, second)
@@ -80,16 +97,21 @@ def run_loop(demo: Demo, data: PreparedData, *, n_probes: int, epochs: int) -> N
     demo.report.served_by = dict(traffic.served_by)
 
 
+def watch_swap(settings: Settings) -> SwapWatch:
+    """Return a watch with clients of its own: the demo's are in use by the thread that waits for the DAG."""
+    return SwapWatch(Registry(settings, Alias.CHAMPION), Api(settings))
+
+
 def serve(demo: Demo, version: str) -> float | None:
     """Wait until serving answers with a version.
 
     Where the gate refused it, the alias is moved by hand, for the demonstration only, and the seconds are returned.
     """
     if demo.registry.version() == version:
-        steps.wait_until_serving(demo, version)
+        wait_until_serving(demo.api, version)
         return None
     demo.say(f"Moving the alias to version {version} by hand, to show the swap; the gate's word is in the report.")
-    return steps.move_alias(demo, version)
+    return move_alias(demo.registry, demo.api, version)
 
 
 if __name__ == "__main__":

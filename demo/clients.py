@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,14 +18,19 @@ from recloop.settings import Settings
 
 FINAL_STATES = {"success", "failed"}
 POLL_SECONDS = 1.0
+DAG_READ_SECONDS = 120
+ERROR_LINE = re.compile(r"[\w.]*[A-Z]\w+(Error|Refused|Failed|Tampered|Incompatible|Unavailable|Exception): ")
+LOG_LINE = re.compile(r"\d+[-/]\d+")
+"""Begins with a date: a log's line, such as a JVM's farewell, not an error's."""
 
 
 class DagRunFailed(RecloopError):
     """A DAG run ended red; the message names the task and where its log is."""
 
-    def __init__(self, message: str, *, task_id: str) -> None:
+    def __init__(self, message: str, *, task_id: str, results: Sequence[TaskResult]) -> None:
         super().__init__(message)
         self.task_id = task_id
+        self.results = list(results)
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,18 @@ class TaskResult:
     task_id: str
     state: str
     value: dict[str, Any]
+
+    def require(self, key: str) -> Any:
+        """Return a part of the object.
+
+        Raises:
+            ComponentUnavailable: the task did not say it.
+        """
+        if key not in self.value:
+            raise ComponentUnavailable(
+                f"task {self.task_id} ({self.state}) ended without {key!r}; it said {self.value}. Look at its log."
+            )
+        return self.value[key]
 
 
 class Airflow:
@@ -42,19 +63,24 @@ class Airflow:
         self._log_folder = settings.var_dir / "log" / "airflow"
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Start a run by hand; return its id. Waits until Airflow has read the DAG."""
-        for _ in attempts(120):
+        """Start a run by hand; return its id. Waits until Airflow has read the DAG.
+
+        Raises:
+            ComponentUnavailable: Airflow does not know the DAG, or refuses its form's values.
+        """
+        for _ in attempts(DAG_READ_SECONDS):
             answer = self._request("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
             if answer.status_code != httpx.codes.NOT_FOUND:
                 break
-        answer.raise_for_status()
+        if not answer.is_success:
+            raise ComponentUnavailable(f"Airflow did not start {dag_id} ({answer.status_code}): {answer.text[:400]}")
         return str(answer.json()["dag_run_id"])
 
     def wait(self, dag_id: str, run_id: str, progress: Callable[[str], None]) -> list[TaskResult]:
-        """Wait for the end of a run; call `progress` with the running task; return the tasks in order of their end.
+        """Wait for the end of a run; call `progress` with the running task; return what succeeded, first ended first.
 
         Raises:
-            DagRunFailed: a task failed.
+            DagRunFailed: a task failed; it carries what succeeded before.
         """
         while True:
             state = self._get(f"/dags/{dag_id}/dagRuns/{run_id}")["state"]
@@ -64,15 +90,12 @@ class Airflow:
                 break
             time.sleep(POLL_SECONDS)
         ended = sorted(tasks, key=lambda task: task["end_date"] or "")
+        results = [self._result(dag_id, run_id, task) for task in ended if task["state"] == "success"]
         failed = [task["task_id"] for task in ended if task["state"] == "failed"]
         if state == "failed":
-            raise DagRunFailed(self._failure(dag_id, run_id, failed), task_id=failed[0] if failed else "")
-        return [self._result(dag_id, run_id, task) for task in ended]
-
-    def results(self, dag_id: str, run_id: str) -> list[TaskResult]:
-        """Return the tasks of a run that ended, whatever became of it."""
-        tasks = self._get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
-        return [self._result(dag_id, run_id, task) for task in tasks if task["state"] == "success"]
+            message = self._failure(dag_id, run_id, failed)
+            raise DagRunFailed(message, task_id=failed[0] if failed else "", results=results)
+        return results
 
     def _result(self, dag_id: str, run_id: str, task: dict[str, Any]) -> TaskResult:
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task['task_id']}/xcomEntries/return_value"
@@ -83,7 +106,7 @@ class Airflow:
     def _failure(self, dag_id: str, run_id: str, failed: Sequence[str]) -> str:
         folder = self._log_folder / f"dag_id={dag_id}" / f"run_id={run_id}"
         logs = sorted(folder.glob(f"task_id={failed[0]}/*.log")) if failed else []
-        reason = next((line for log in reversed(logs) for line in _error_lines(log.read_text())), "see its log")
+        reason = error_of(logs[-1]) if logs else "see the run in Airflow's UI"
         return f"{dag_id}: {', '.join(failed) or 'no task'} failed: {reason}\nIts log: {logs[-1] if logs else folder}"
 
     def _get(self, path: str) -> dict[str, Any]:
@@ -101,11 +124,28 @@ class Airflow:
         return answer
 
 
-def _error_lines(log: str) -> Iterator[str]:
-    for line in reversed(log.splitlines()):
-        for mark in ("Refused: ", "Error: ", "Failed: ", "Tampered: ", "Incompatible: "):
-            if mark in line and "Traceback" not in line:
-                yield line.replace('\\"', '"')[:600]
+def error_of(log: Path) -> str:
+    """Return what a task failed of: out of the last exception in its log, the command's own error."""
+    for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
+        try:
+            details = json.loads(line).get("error_detail")
+        except (ValueError, AttributeError):
+            continue
+        if details:
+            return own_error(str(details[-1]["exc_value"]))
+    return "see its log"
+
+
+def own_error(output: str) -> str:
+    """Return the newest line that is an error, with what it says below that; else the last lines of the output.
+
+    >>> own_error("train ended with 1:\\n12:00 INFO reading\\nTrainingError: no rows.\\nIngest more.")
+    'TrainingError: no rows. Ingest more.'
+    """
+    lines = [line for line in output.splitlines() if line.strip()]
+    starts = [number for number, line in enumerate(lines) if ERROR_LINE.match(line)]
+    chosen = lines[starts[-1] :][:3] if starts else lines[-3:]
+    return " ".join(line for line in chosen if not LOG_LINE.match(line))[:800]
 
 
 class Registry:
@@ -154,6 +194,26 @@ class Api:
         answer.raise_for_status()
         version = answer.json()["version"]
         return None if version is None else str(version)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn a component that does not answer, or answers with an error, into one message.
+
+    Raises:
+        ComponentUnavailable: with the address that was asked.
+    """
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        answer = error.response
+        raise ComponentUnavailable(
+            f"{error.request.url} answered {answer.status_code}: {answer.text[:400]} See `make status` and its log."
+        ) from error
+    except httpx.RequestError as error:
+        raise ComponentUnavailable(
+            f"{error.request.url} does not answer: {error}. See `make status` and the log it names."
+        ) from error
 
 
 def attempts(seconds: float, *, every: float = POLL_SECONDS) -> Iterator[float]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 from demo.clients import Api
 from recloop.clock import SystemClock, format_time
-from recloop.errors import ComponentUnavailable
+from recloop.errors import ComponentUnavailable, SourceError
 from recloop.events import Action
 
 BATCH_EVENTS = 200
 CATCH_UP_SECONDS = 120
 PROBE_SECONDS = 30
 PROBE_USERS = 20
+MAX_CANDIDATES = 20
+N_SAVES = 3
 
 
 def replay(api: Api, events: Sequence[dict[str, Any]], progress: Callable[[int], None]) -> float:
@@ -47,27 +49,46 @@ def wait_for(holds: Callable[[], bool], seconds: float, complaint: str) -> float
     return time.perf_counter() - started
 
 
-def choose_user(events: Sequence[dict[str, Any]]) -> str:
-    """Return the user with most interactions in the live part."""
+def choose_user(api: Api, events: Sequence[dict[str, Any]]) -> str:
+    """Return the most active user of the live part of whom serving knows all, history included; else the most active.
+
+    Raises:
+        SourceError: nobody did anything in the live part.
+    """
     active = Counter(str(e["user_id"]) for e in events if e["action"] != Action.IMPRESSION)
-    return active.most_common(1)[0][0]
+    if not active:
+        raise SourceError("the live part holds impressions only; give a log that ends with what users did.")
+    candidates = [user_id for user_id, _ in active.most_common(MAX_CANDIDATES)]
+    return next((user_id for user_id in candidates if not api.slate(user_id)["degraded"]), candidates[0])
 
 
-def choose_saves(slate: dict[str, Any], items: dict[str, dict[str, Any]]) -> tuple[str | None, list[str]]:
-    """Return a category that the slate hardly shows and three items of it; without categories, any three items."""
-    shown = {item["item_id"] for item in slate["items"]}
-    in_slate = Counter(name for item_id in shown for name in items.get(item_id, {}).get("categories", []))
-    members: dict[str, list[str]] = {}
-    for item_id, item in items.items():
-        for name in item.get("categories", []):
-            if item_id not in shown:
-                members.setdefault(name, []).append(item_id)
-    large = [name for name, ids in members.items() if len(ids) >= 3]
+def choose_saves(
+    places: Sequence[dict[str, Any]], categories: Mapping[str, Sequence[str]], *, k: int
+) -> tuple[str | None, list[str]]:
+    """Return a category and three items of it to save, out of a long list of recommendations.
+
+    Args:
+        places: the list, best first; its first `k` are the slate.
+        categories: item → its categories.
+        k: length of the slate.
+
+    Returns:
+        Of the categories with three items below the slate the one the slate shows least (of those the commonest), and
+        its three best items. Where there is none: None and the three best items below the slate.
+    """
+    item_ids = [place["item_id"] for place in places]
+    in_slate = count_categories(item_ids[:k], categories)
+    below = count_categories(item_ids[k:], categories)
+    large = [name for name, count in below.items() if count >= N_SAVES]
     if not large:
-        return None, [item_id for item_id in items if item_id not in shown][:3]
-    # Of those the slate shows least, the one with most items: a genre, not a curiosity.
-    genre = min(large, key=lambda name: (in_slate[name], -len(members[name])))
-    return genre, members[genre][:3]
+        return None, item_ids[k : k + N_SAVES]
+    chosen = min(large, key=lambda name: (in_slate[name], -below[name], name))
+    return chosen, [item_id for item_id in item_ids[k:] if chosen in categories.get(item_id, ())][:N_SAVES]
+
+
+def count_categories(item_ids: Iterable[str], categories: Mapping[str, Sequence[str]]) -> Counter[str]:
+    """Return how many of the items have each category."""
+    return Counter(name for item_id in item_ids for name in set(categories.get(item_id, ())))
 
 
 def save(user_id: str, item_id: str) -> dict[str, Any]:
@@ -89,7 +110,9 @@ def save_and_wait(api: Api, user_id: str, item_ids: Sequence[str]) -> tuple[dict
         nonlocal after
         after = api.slate(user_id)
         knows = (after["as_of"] or "") >= events[-1]["event_time"]
-        return knows and [item["item_id"] for item in after["items"]] != shown
+        # A slate that the deadline cut short differs too, and proves nothing.
+        whole = after["served_by"] == before["served_by"] or after["served_by"] == "model"
+        return knows and whole and [item["item_id"] for item in after["items"]] != shown
 
     wait_for(changed, PROBE_SECONDS, f"the slate of user {user_id} did not change")
     return after, (time.perf_counter() - started) * 1_000

@@ -11,13 +11,16 @@ import psutil
 
 SAMPLE_SECONDS = 2.0
 MIB = 1024**2
+STACK_MARK = "RECLOOP_VAR_DIR"
+"""Every component is started with this setting in its environment, and hands it on to what it starts."""
 
 
 class MemoryWatch:
     """Remembers the highest sum seen; use as a context."""
 
     def __init__(self, var_dir: Path) -> None:
-        self._var_dir = str(var_dir)
+        # The stack's processes carry the absolute path.
+        self._var_dir = str(var_dir.resolve())
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.samples_mb: list[int] = []
@@ -41,13 +44,14 @@ class MemoryWatch:
 
 
 def stack_memory_mb(var_dir: str) -> int:
-    """Return the memory of this process and of all that carry the stack's RECLOOP_VAR_DIR, in MiB."""
-    return sum(_pss(process) for process in psutil.process_iter() if _belongs(process, var_dir)) // MIB
+    """Return the memory of this process, of those below it, and of all that carry the stack's mark, in MiB."""
+    own = {process.pid for process in psutil.Process().children(recursive=True)} | {os.getpid()}
+    return sum(_pss(each) for each in psutil.process_iter() if each.pid in own or _belongs(each, var_dir)) // MIB
 
 
 def _belongs(process: psutil.Process, var_dir: str) -> bool:
     with contextlib.suppress(psutil.Error, OSError):
-        return process.pid == os.getpid() or bool(process.environ().get("RECLOOP_VAR_DIR") == var_dir)
+        return bool(process.environ().get(STACK_MARK) == var_dir)
     return False
 
 

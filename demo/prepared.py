@@ -13,9 +13,9 @@ from typing import Any
 from recloop.clock import parse_time
 from recloop.commands import module
 from recloop.errors import ConfigurationError, SourceError
-from recloop.settings import Environment, Settings
+from recloop.settings import PROJECT_DIR, Environment, Settings
 
-REQUESTED = "requested.json"
+REQUESTED, INGESTED = "requested.json", "ingested"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,15 @@ class PreparedData:
     def live_first(self) -> datetime:
         """Time of the oldest event of the live part: history ends before it."""
         return parse_time(self.facts["live"]["first"])
+
+    @property
+    def is_ingested(self) -> bool:
+        """Tell whether an earlier run brought the history into the lake and a model of it into serving."""
+        return (self.folder / INGESTED).exists()
+
+    def mark_ingested(self) -> None:
+        """Remember that."""
+        (self.folder / INGESTED).touch()
 
     def live_events(self) -> list[dict[str, Any]]:
         """Return the events to replay, oldest first."""
@@ -71,7 +80,7 @@ def prepare(settings: Settings, data: str, options: Sequence[str]) -> PreparedDa
             "jobs.prepare_data",
             ["--data", data, "--out", str(folder), "--shift-to-now", *options],
         )
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SourceError(done.stderr.strip().removeprefix("SourceError: "))
         (folder / REQUESTED).write_text(json.dumps(wanted))

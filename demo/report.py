@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Report:
 
     data: str
     commit: str
+    data_facts: dict[str, Any] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)
     offline: dict[str, Any] = field(default_factory=dict)
     gate: list[str] = field(default_factory=list)
@@ -47,7 +49,7 @@ class Report:
     total_seconds: float = 0.0
     addresses: dict[str, str] = field(default_factory=dict)
 
-    def add_tasks(self, dag_id: str, results: list[TaskResult]) -> None:
+    def add_tasks(self, dag_id: str, results: Sequence[TaskResult]) -> None:
         """Add the tasks of a DAG run that say what they did."""
         for result in results:
             value = result.value

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,18 +13,20 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from demo.clients import Airflow, Api, DagRunFailed, Registry, TaskResult, attempts
-from demo.live import choose_saves, choose_user, probe, replay, save_and_wait
+from demo.clients import Airflow, Api, DagRunFailed, Registry, TaskResult
+from demo.live import choose_saves, choose_user, count_categories, probe, replay, save_and_wait
 from demo.prepared import PreparedData
 from demo.report import Report, Stage, latency
+from demo.swap import move_alias
 from recloop.bundles import Alias
 from recloop.clock import day_start, format_time
 from recloop.commands import module
 from recloop.errors import ComponentUnavailable
-from recloop.settings import Environment, Port, Settings
+from recloop.settings import ENV_FILE, PROJECT_DIR, Environment, Port, Settings
 
-SWAP_SECONDS = 60
-CHECK_SECONDS = 0.05
+SLATE_LENGTH, LONG_LIST = 10, 100
+GATE = "PromotionRefused"
+"""Name of the error with which the gate refuses: any other failure of its task is one of the demo."""
 
 
 @dataclass
@@ -46,7 +47,8 @@ class Demo:
 
     def say(self, sentence: str) -> None:
         """Print a plain sentence."""
-        self.console.print(f"[bold]▸[/bold] {sentence}", highlight=False)
+        self.console.print("▸", style="bold", end=" ")
+        self.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def bar(self, what: str, total: int | None) -> Iterator[Any]:
@@ -55,26 +57,51 @@ class Demo:
         with Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True) as progress:
             yield progress, progress.add_task(what, total=total)
 
-    def dag(self, dag_id: str, conf: dict[str, Any]) -> list[TaskResult]:
-        """Run a DAG through Airflow's REST API and add its stages to the report."""
+    def dag(self, dag_id: str, conf: dict[str, Any]) -> dict[str, TaskResult]:
+        """Run a DAG through Airflow's REST API, add its stages to the report, return its tasks by id.
+
+        Raises:
+            DagRunFailed: a task failed; the stages before it are in the report.
+        """
         run_id = self.airflow.trigger(dag_id, conf)
-        try:
-            with self.bar(dag_id, None) as (progress, task):
-                return self.airflow.wait(
+        with self.bar(dag_id, None) as (progress, task):
+            try:
+                results = self.airflow.wait(
                     dag_id,
                     run_id,
                     lambda running: progress.update(task, description=f"{dag_id}: {running or 'queued'}"),
                 )
-        finally:
-            self.report.add_tasks(dag_id, self.airflow.results(dag_id, run_id))
+            except DagRunFailed as failure:
+                self.report.add_tasks(dag_id, failure.results)
+                raise
+        self.report.add_tasks(dag_id, results)
+        return {result.task_id: result for result in results}
 
 
 def start_stack(demo: Demo) -> None:
     """Start every component, or find it running."""
-    demo.say("Starting Kafka, Redis, PostgreSQL, MLflow, Airflow, the streaming job and serving; logs in var/log/.")
-    done = subprocess.run(module(Environment.CORE, "stack.up"), check=False)
+    logs = demo.settings.var_dir / "log"
+    demo.say(f"Starting Kafka, Redis, PostgreSQL, MLflow, Airflow, the streaming job and serving; logs in {logs}.")
+    done = subprocess.run(module(Environment.CORE, "stack.up"), cwd=PROJECT_DIR, check=False)
     if done.returncode != 0:
         raise ComponentUnavailable("the stack did not start; the message above says why.")
+
+
+def show_data(demo: Demo, data: PreparedData) -> None:
+    """Say what the data is, how much of it there is, and under what terms it may be used."""
+    facts = data.facts
+    demo.report.data_facts = {name: value for name, value in facts.items() if name != "terms"}
+    n_events = facts["history"]["events"] + facts["live"]["events"]
+    demo.say(f"{facts['name']}: {n_events:,} events of {facts['users']:,} users, {facts['items']:,} items.")
+    demo.say(f"Terms: {facts['terms']}")
+
+
+def first_model(demo: Demo, data: PreparedData) -> str | None:
+    """Return the champion that an earlier run of the demo left with its history ingested; None on the first run."""
+    version = demo.registry.version() if data.is_ingested else None
+    if version is not None:
+        demo.say(f"An earlier run ingested the history and left version {version} as champion: going on from there.")
+    return version
 
 
 def ingest_history(demo: Demo, data: PreparedData) -> None:
@@ -102,89 +129,28 @@ def train(demo: Demo, until: datetime, *, epochs: int) -> str:
     A gate that refuses is no failure of the demo: it is said, and kept in the report.
     """
     demo.say("Training collaborative filtering, the transformer and LightGBM through the DAG train_model.")
-    conf = {"until": format_time(until), "epochs": epochs, "promote": True}
-    run_id = demo.airflow.trigger("train_model", conf)
+    refused = None
     try:
-        with demo.bar("train_model", None) as (progress, task):
-            demo.airflow.wait(
-                "train_model", run_id, lambda running: progress.update(task, description=f"train_model: {running}")
-            )
-        refused = None
+        results = demo.dag("train_model", {"until": format_time(until), "epochs": epochs, "promote": True})
     except DagRunFailed as failure:
-        if failure.task_id != "promote":
+        if failure.task_id != "promote" or GATE not in str(failure):
             raise
+        results = {result.task_id: result for result in failure.results}
         refused = str(failure)
-    results = {result.task_id: result for result in demo.airflow.results("train_model", run_id)}
-    demo.report.add_tasks("train_model", list(results.values()))
-    version = str(results["register"].value["version"])
-    _judge(demo, version, results["train"].value["offline"], refused)
+    version = str(results["register"].require("version"))
+    _judge(demo, version, results["train"].require("offline"), refused)
     return version
 
 
 def _judge(demo: Demo, version: str, offline: dict[str, Any], refused: str | None) -> None:
-    if refused is None:
-        demo.report.offline = {"champion": offline["model"], "popularity": offline["popularity"],
-                               "ndcg_difference_interval": offline["ndcg_difference_interval"]}  # fmt: skip
-        demo.report.gate.append(f"version {version} passed")
-        demo.say(f"Version {version} passed the gate.")
-        return
-    demo.report.gate.append(f"version {version} refused")
-    demo.say(f"The gate refused version {version}: {refused}")
-    demo.report.offline = demo.report.offline or {
-        "champion": offline["model"],
-        "popularity": offline["popularity"],
-        "ndcg_difference_interval": offline["ndcg_difference_interval"],
-    }
-
-
-def wait_until_serving(demo: Demo, version: str) -> float:
-    """Wait until serving answers with a version; return the seconds it took.
-
-    Raises:
-        ComponentUnavailable: it does not within SWAP_SECONDS.
-    """
-    for gone in attempts(SWAP_SECONDS, every=CHECK_SECONDS):
-        if demo.api.serving_version() == version:
-            return gone
-    raise ComponentUnavailable(f"serving did not swap to version {version}; GET /v1/release says what it refused.")
-
-
-def move_alias(demo: Demo, version: str) -> float:
-    """Point the alias at a version and wait for serving; return the seconds between."""
-    demo.registry.move(version)
-    return round(wait_until_serving(demo, version), 2)
-
-
-class SwapWatch:
-    """Times the swap that a DAG sets off: from the alias's move to serving's new version; use as a context."""
-
-    def __init__(self, demo: Demo) -> None:
-        self._demo = demo
-        # Clients of its own: the demo's are in use by the thread that waits for the DAG.
-        self._registry, self._api = Registry(demo.settings, Alias.CHAMPION), Api(demo.settings)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.seconds: float | None = None
-
-    def __enter__(self) -> SwapWatch:
-        self._before = self._registry.version()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        version = self._before
-        while version == self._before and not self._stop.wait(CHECK_SECONDS):
-            version = self._registry.version()
-        started = time.monotonic()
-        while version != self._before and time.monotonic() - started < SWAP_SECONDS:
-            if self._api.serving_version() == version:
-                self.seconds = round(time.monotonic() - started, 2)
-                return
-            time.sleep(CHECK_SECONDS)
+    demo.report.gate.append(f"version {version} {'refused' if refused else 'passed'}")
+    demo.say(f"The gate refused version {version}: {refused}" if refused else f"Version {version} passed the gate.")
+    if refused is None or not demo.report.offline:
+        demo.report.offline = {
+            "champion": offline["model"],
+            "popularity": offline["popularity"],
+            "ndcg_difference_interval": offline["ndcg_difference_interval"],
+        }
 
 
 def replay_live(demo: Demo, data: PreparedData) -> None:
@@ -199,22 +165,31 @@ def replay_live(demo: Demo, data: PreparedData) -> None:
 def show_one_user(demo: Demo, data: PreparedData) -> None:
     """Show a real user's slate, let the user save three items of one category, and show it again."""
     items = data.items()
-    user_id = choose_user(data.live_events())
-    before = demo.api.slate(user_id)
-    genre, saves = choose_saves(before, items)
+    categories = {item_id: item.get("categories", []) for item_id, item in items.items()}
+    user_id = choose_user(demo.api, data.live_events())
+    before = demo.api.slate(user_id, k=SLATE_LENGTH)
+    genre, saves = choose_saves(demo.api.slate(user_id, k=LONG_LIST)["items"], categories, k=SLATE_LENGTH)
     after, milliseconds = save_and_wait(demo.api, user_id, saves)
+    show_slate(demo, f"The slate of user {user_id}, served by {before['served_by']}", before, items)
     titles = ", ".join(_title(items, item_id) for item_id in saves)
-    _show_slate(demo, f"The slate of user {user_id}, served by {before['served_by']}", before, items)
     demo.say(f"User {user_id} saves three items{f' of {genre}' if genre else ''}: {titles}.")
-    _show_slate(demo, f"The slate {milliseconds:.0f} ms later", after, items)
+    show_slate(demo, f"The slate {milliseconds:.0f} ms later, served by {after['served_by']}", after, items)
+    if genre:
+        counts = [
+            count_categories([item["item_id"] for item in slate["items"]], categories)[genre]
+            for slate in (before, after)
+        ]
+        demo.say(f"{genre} holds {counts[0]} of its {SLATE_LENGTH} places before and {counts[1]} after.")
 
 
-def _show_slate(demo: Demo, title: str, slate: dict[str, Any], items: dict[str, dict[str, Any]]) -> None:
+def show_slate(demo: Demo, title: str, slate: dict[str, Any], items: dict[str, dict[str, Any]]) -> None:
+    """Print a slate, one item a line."""
     demo.console.print(f"  {title}:", highlight=False)
     for item in slate["items"]:
         categories = ", ".join(items.get(item["item_id"], {}).get("categories", []))
-        name = _title(items, item["item_id"])
-        demo.console.print(f"    {item['position'] + 1:2}. {name} ({categories}) by {item['source']}", highlight=False)
+        line = f"    {item['position'] + 1:2}. {_title(items, item['item_id'])} ({categories}) by {item['source']}"
+        # Titles are other people's text: brackets in them are no markup.
+        demo.console.print(line, highlight=False, markup=False)
 
 
 def _title(items: dict[str, dict[str, Any]], item_id: str) -> str:
@@ -240,16 +215,16 @@ def ingest_live(demo: Demo, data: PreparedData, started: datetime) -> None:
 def roll_back_and_forward(demo: Demo, old: str, new: str) -> None:
     """Move the alias back and forward again by hand."""
     demo.say(f"Rolling back to version {old} by moving the alias, and forward to {new} again.")
-    demo.report.rollback_seconds = move_alias(demo, old)
-    demo.report.forward_seconds = move_alias(demo, new)
+    demo.report.rollback_seconds = move_alias(demo.registry, demo.api, old)
+    demo.report.forward_seconds = move_alias(demo.registry, demo.api, new)
 
 
 def addresses(settings: Settings) -> dict[str, str]:
     """Return the pages of the stack and how to log in."""
     return {
         "API docs": f"{settings.serving}/docs",
-        "Airflow UI": f"{settings.airflow} (user {settings.airflow_user}, password: RECLOOP_AIRFLOW_PASSWORD "
-        "in var/recloop.env)",
+        "Airflow UI": f"{settings.airflow} (user {settings.airflow_user}, password: RECLOOP_AIRFLOW_PASSWORD in "
+        f"{os.environ.get('RECLOOP_ENV_FILE', ENV_FILE)})",
         "MLflow UI": settings.mlflow,
         "Flink UI": f"http://{settings.address(Port.FLINK)}",
     }
