@@ -29,7 +29,7 @@ GAP_BUCKETS = 32
 """Time gaps are encoded as floor(log2(seconds)) + 1, clipped; 0 is padding."""
 
 Encode = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
-"""(items, actions, gaps), each int64 [batch, MAX_ACTIONS], newest last, 0 = padding → vectors float32 [batch, d]."""
+"""(items, actions, gaps), each int64 [batch, n], n ≤ MAX_ACTIONS, newest last, 0 = padding → float32 [batch, d]."""
 
 Predict = Callable[[Matrix], NDArray[np.floating]]
 """Ranking matrix [n, f] → calibrated probability [n]."""
@@ -180,7 +180,7 @@ class Retriever:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return both scores of every item for many requests at once, each [requests, items]."""
         encoded = [encode_sequence(user.recent, self.items, now_ms=context.time_ms) for user, context in requests]
-        vectors = self._encode(*(np.stack(part) for part in zip(*encoded, strict=True)))
+        vectors = self._encode(*_trimmed(*(np.stack(part) for part in zip(*encoded, strict=True))))
         vectors[[not len(user.recent) for user, _ in requests]] = 0.0
         cf_vectors = np.stack([self._cf_vector(user.recent) for user, _ in requests])
         cf_scores = (cf_vectors @ self._fold_in.factors.T).astype(np.float64)
@@ -238,6 +238,12 @@ class Recommender(Retriever):
     def predict(self, matrix: Matrix) -> dict[str, NDArray[np.floating]]:
         """Return every head's probability for each row of a ranking matrix."""
         return {head: predict(matrix) for head, predict in self._heads.items()}
+
+
+def _trimmed(*parts: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Leave out the columns that are padding in every row, all but one: the encoder's cost grows with their number."""
+    longest = max(1, int((parts[0] > 0).sum(axis=1).max()))
+    return tuple(np.ascontiguousarray(part[:, -longest:]) for part in parts)
 
 
 def _best(scores: NDArray[np.floating], blocked: NDArray[np.bool_], n: int) -> Indices:

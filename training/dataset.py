@@ -91,8 +91,11 @@ class TrainingSet:
     split: TimeSplit
     snapshot: Mapping[str, Any]
 
-    def user_state(self, row: int) -> UserState:
-        """Return the user of an example as serving would have seen them at the example's moment."""
+    def user_state(self, row: int, *, with_seen: bool = True) -> UserState:
+        """Return the user of an example as serving would have seen them at the example's moment.
+
+        Ranking does not read what was seen; without it the state costs half.
+        """
         examples = self.examples
         user_id, time_ms = str(examples.user_ids[row]), int(examples.times_ms[row])
         numbers = dict(zip(USER_NUMBERS, examples.user_numbers[row], strict=True))
@@ -104,7 +107,7 @@ class TrainingSet:
             numbers=known,
             as_of_ms=None if as_of is None else int(as_of),
             category_weights=dict(zip(examples.categories[row], examples.category_weights[row], strict=True)),
-            seen_items=self.seen_before(user_id, time_ms),
+            seen_items=self.seen_before(user_id, time_ms) if with_seen else frozenset(),
             recent=recent,
             **{name: column[row] for name, column in examples.profile.items()},
         )

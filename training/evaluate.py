@@ -42,6 +42,9 @@ from training.stack_rows import example_rows
 K = 10
 N_USERS, PER_USER = 600, 5
 BATCH = 64
+MAX_HEAD_ROWS = 20_000
+"""Of more label rows, every second, third, … judges the heads."""
+
 MODEL, POPULARITY, BY_SEGMENT = "model", "popularity", "popularity_by_segment"
 
 
@@ -182,6 +185,7 @@ def _heads(recommender: Recommender, training_set: TrainingSet) -> dict[str, dic
     rows = rows[~examples.sampled[rows]]
     if not len(rows):
         return {}
+    rows = rows[:: -(-len(rows) // MAX_HEAD_ROWS)]
     table = example_rows(training_set, recommender, recommender.vocabularies, rows)
     found: dict[str, dict[str, float]] = {}
     for head, chances in recommender.predict(table.matrix).items():

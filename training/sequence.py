@@ -233,7 +233,7 @@ def torch_encoder(model: SequenceModel, *, batch_size: int = 64) -> Encode:
 
 
 def export_encoder(model: SequenceModel, path: Path) -> None:
-    """Write the user encoder as ONNX: int64 [batch, MAX_ACTIONS] three times → `vector` float32 [batch, d + 1]."""
+    """Write the user encoder as ONNX: int64 [batch, n ≤ MAX_ACTIONS] three times → `vector` float32 [batch, d + 1]."""
     import torch
 
     from training.sequence_model import Encoder
@@ -242,7 +242,7 @@ def export_encoder(model: SequenceModel, path: Path) -> None:
     for name in ("onnx_ir", "onnxscript", "torch.onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
     example = tuple(torch.zeros(2, MAX_ACTIONS, dtype=torch.int64) for _ in range(3))
-    batch = torch.export.Dim("batch", min=1, max=65_536)
+    batch, length = torch.export.Dim("batch", min=1, max=65_536), torch.export.Dim("length", min=1, max=MAX_ACTIONS)
     with warnings.catch_warnings():
         # It says that the three inputs share the batch dimension, as they should.
         warnings.filterwarnings("ignore", message=".*will not be used, since it shares", category=UserWarning)
@@ -252,7 +252,7 @@ def export_encoder(model: SequenceModel, path: Path) -> None:
             dynamo=True,
             input_names=["items", "actions", "gaps"],
             output_names=["vector"],
-            dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+            dynamic_shapes=({0: batch, 1: length},) * 3,
             verbose=False,
         )
     assert program is not None, "with dynamo the exporter returns a program"

@@ -64,7 +64,9 @@ def example_rows(training_set: TrainingSet, retriever: Retriever, vocabularies: 
     requests = list(training_set.requests(rows))
     for first in range(0, len(requests), BATCH):
         group = requests[first : first + BATCH]
-        asked = [(training_set.user_state(int(own[0])), training_set.context(int(own[0]))) for own in group]
+        asked = [
+            (training_set.user_state(int(own[0]), with_seen=False), training_set.context(int(own[0]))) for own in group
+        ]
         cf_scores, sequence_scores = retriever.batch_scores(asked)
         for place, (own, (user, context)) in enumerate(zip(group, asked, strict=True)):
             items = examples.items[own]

@@ -15,6 +15,9 @@ from tests.training.synthetic import SyntheticSource
 from training.dataset import TrainingSet
 from training.dataset_reader import read_training_set
 
+# As the commands set it, before anything loads OpenMP.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -37,7 +40,6 @@ def training_set(folder: Path) -> TrainingSet:
 
 @pytest.fixture(scope="session")
 def quick_settings() -> Settings:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return Settings(epochs=3, device="cpu", seed=5)
 
 
