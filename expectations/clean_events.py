@@ -12,7 +12,6 @@ _REQUIRED = (
 )  # fmt: skip
 
 _ACTIONS = [str(each) for each in Action]
-_IS_IMPRESSION = f'{Column.ACTION}="{Action.IMPRESSION}"'
 
 SUITE = Suite(
     "clean_events",
@@ -27,13 +26,9 @@ SUITE = Suite(
         # An impression without its slate cannot be joined exactly to what it caused.
         Rule(
             "ExpectColumnValuesToNotBeNull",
-            {
-                "column": Column.SLATE_ID.value,
-                "row_condition": _IS_IMPRESSION,
-                "condition_parser": "spark",
-                "mostly": 0.99,
-            },
+            {"column": Column.SLATE_ID.value, "mostly": 0.99},
             Severity.WARNING,
+            where=(Column.ACTION.value, str(Action.IMPRESSION)),
         ),
     ),
 )

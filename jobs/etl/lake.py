@@ -115,21 +115,16 @@ def replace_feature_rows(frame: DataFrame, table: Table, after: datetime, until:
         append(frame, table)
         return
     entity = next(iter(table.columns))
-    old_inside = (F.col(f"old.{Column.FEATURE_TIME}") > F.lit(after)) & (
-        F.col(f"old.{Column.FEATURE_TIME}") <= F.lit(until)
-    )
-    same = (F.col(f"old.{entity}") == F.col(f"new.{entity}")) & (
-        F.col(f"old.{Column.FEATURE_TIME}") == F.col(f"new.{Column.FEATURE_TIME}")
-    )
-    frame = conform(frame, table).alias("new")
+    new = conform(frame, table).alias("new")
+    same = " AND ".join(f"new.{key} = {table.full_name}.{key}" for key in (entity, Column.FEATURE_TIME))
     values = {name: F.col(f"new.{name}") for name in table.columns}
     (
-        frame.mergeInto(table.full_name, same)
+        new.mergeInto(table.full_name, F.expr(same))
         .whenMatched()
         .update(values)
         .whenNotMatched()
         .insert(values)
-        .whenNotMatchedBySource(old_inside)
+        .whenNotMatchedBySource(inside)
         .delete()
         .merge()
     )
