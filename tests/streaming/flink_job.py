@@ -163,8 +163,8 @@ def read_topic(settings: Settings, topic: Topic) -> Iterator[bytes]:
                 message = consumer.poll(10)
                 assert message is not None, f"partition {number} ends at {end}, nothing after {start} came"
                 assert not message.error(), message.error()
-                start = message.offset() + 1
-                yield message.value()
+                start = (message.offset() or 0) + 1
+                yield message.value() or b""
     finally:
         consumer.close()
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from jobs.streaming.online_rows import feast_row
 from recloop.events import Action
 from recloop.features import USER_RECENT
 from recloop.sequences import Entry
 
 
+@pytest.mark.slow  # importing Feast takes seconds
 def test_row_has_every_feature_of_the_view_oldest_first() -> None:
     # 2022-05-01T00:00:00Z is 1,651,363,200 s after 1970
     entries = [Entry(5, 1, "a", Action.CLICK, 0), Entry(1_651_363_200_000, 2, "b", "view", 30)]
