@@ -21,12 +21,12 @@ from training.stack_rows import Rows
 LOG = logging.getLogger(__name__)
 MIN_POSITIVES = 50
 VALIDATION_SHARE = 0.2
-MAX_ROUNDS, PATIENCE = 400, 30
+MAX_ROUNDS, PATIENCE = 250, 20
 N_THREADS = 2
 CURVE_POINTS = 64
 PARAMETERS: dict[str, Any] = {
     "objective": "binary",
-    "learning_rate": 0.05,
+    "learning_rate": 0.08,
     "num_leaves": 31,
     "min_data_in_leaf": 50,
     "feature_fraction": 0.7,

@@ -39,7 +39,8 @@ from training.stack_rows import Rows, concatenate, example_rows, learn_vocabular
 
 LOG = logging.getLogger(__name__)
 N_REQUEST_USERS, REQUESTS_PER_USER = 600, 3
-MAX_EXAMPLE_ROWS = 60_000
+MAX_EXAMPLE_ROWS = 40_000
+"""Of more label rows and sampled negatives of the stack span, the newest are learned from."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,79 @@
+"""Training end to end on the synthetic log: the bundle, its report, its judgement, and a second run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recloop.bundles import BundleFile, ranker_file, verify
+from recloop.labels import Head
+from recloop.settings import Settings
+from recloop.training_set import LABEL_COLUMNS, TrainingFile
+from training.dataset import TrainingSet
+from training.train import main, popular_at, train
+
+pytestmark = pytest.mark.slow
+
+
+def test_bundle_is_sealed_and_reported(trained: tuple[Path, dict[str, Any]]) -> None:
+    bundle, report = trained
+    manifest = verify(bundle)
+    assert report["bundle"] == str(bundle)
+    assert report["bundle_id"] == manifest.bundle_id
+    assert report["offline"] == manifest.metrics["offline"]
+    assert set(manifest.heads) == {Head.CLICK, Head.LIKE, Head.HIDE}
+    assert {"rows_in", "rows_out", "seconds", "peak_memory_mb"} <= report.keys()
+    assert json.loads(json.dumps(report)) == report
+    assert not list(bundle.parent.glob("*.part"))
+
+
+def test_model_beats_popularity_where_there_is_a_pattern(trained: tuple[Path, dict[str, Any]]) -> None:
+    offline = trained[1]["offline"]
+    assert offline["model"]["ndcg_at_10"] > offline["popularity"]["ndcg_at_10"] > 0
+    assert offline["ndcg_difference_interval"][0] > 0
+    assert trained[1]["heads"]["hide"]["auc"] > 0.7
+
+
+def test_same_seed_gives_the_same_models(
+    trained: tuple[Path, dict[str, Any]], folder: Path, quick_settings: Settings, tmp_path: Path
+) -> None:
+    again = train(folder, tmp_path / "again", settings=quick_settings)
+    for name in (*(ranker_file(head) for head in (Head.CLICK, Head.LIKE, Head.HIDE)), BundleFile.CALIBRATION):
+        assert (trained[0] / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+    np.testing.assert_allclose(
+        np.load(trained[0] / BundleFile.ITEM_VECTORS), np.load(tmp_path / "again" / BundleFile.ITEM_VECTORS), atol=1e-6
+    )
+    assert again["offline"] == trained[1]["offline"]
+
+
+def test_labels_of_one_class_are_refused_and_nothing_is_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Path(shutil.copytree(folder, tmp_path / "set"))
+    table = pq.read_table(broken / TrainingFile.EXAMPLES)
+    for name in LABEL_COLUMNS:
+        zeros = pa.array(np.zeros(len(table), dtype=np.int32))
+        table = table.set_column(table.column_names.index(name), name, zeros)
+    pq.write_table(table, broken / TrainingFile.EXAMPLES)
+    monkeypatch.setattr("training.train.sample_requests", lambda *args, **kwargs: [])
+    options = ["--training-set", str(broken), "--out", str(tmp_path / "bundle"), "--epochs", "1", "--device", "cpu"]
+    assert main(options) == 1
+    assert "no head can be learned: click has 0 + 0 positives" in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_popularity_knows_nothing_of_later(training_set: TrainingSet) -> None:
+    log = training_set.interactions
+    first = int(log.times_ms.min())
+    assert len(popular_at(training_set, first)) == 0
+    early, late = popular_at(training_set, first + 86_400_000), popular_at(training_set, training_set.split.end_ms)
+    before = set(log.items[log.times_ms < first + 86_400_000].tolist())
+    assert 0 < len(early) < len(late)
+    assert set(early.tolist()) <= before
