@@ -13,12 +13,14 @@ from typing import Any
 
 import httpx
 
+from recloop.clock import SystemClock, format_time
 from recloop.errors import ComponentUnavailable, RecloopError
 from recloop.settings import Settings
 
 FINAL_STATES = {"success", "failed"}
 POLL_SECONDS = 1.0
 DAG_READ_SECONDS = 120
+MORE_TRIES = 4
 ERROR_LINE = re.compile(r"[\w.]*[A-Z]\w+(Error|Refused|Failed|Tampered|Incompatible|Unavailable|Exception): ")
 LOG_LINE = re.compile(r"\d+[-/]\d+")
 """Begins with a date: a log's line, such as a JVM's farewell, not an error's."""
@@ -68,13 +70,16 @@ class Airflow:
         Raises:
             ComponentUnavailable: Airflow does not know the DAG, or refuses its form's values.
         """
+        # The id is ours, so that asking again after a silence starts no second run.
+        run_id = f"demo__{format_time(SystemClock().now())}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
         for _ in attempts(DAG_READ_SECONDS):
-            answer = self._request("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+            answer = self._request("POST", f"/dags/{dag_id}/dagRuns", body)
             if answer.status_code != httpx.codes.NOT_FOUND:
                 break
-        if not answer.is_success:
+        if not answer.is_success and answer.status_code != httpx.codes.CONFLICT:
             raise ComponentUnavailable(f"Airflow did not start {dag_id} ({answer.status_code}): {answer.text[:400]}")
-        return str(answer.json()["dag_run_id"])
+        return run_id
 
     def wait(self, dag_id: str, run_id: str, progress: Callable[[str], None]) -> list[TaskResult]:
         """Wait for the end of a run; call `progress` with the running task; return what succeeded, first ended first.
@@ -115,12 +120,12 @@ class Airflow:
         return dict(answer.json())
 
     def _request(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        answer = self._client.request(method, f"/api/v2{path}", json=body)
+        answer = patiently(lambda: self._client.request(method, f"/api/v2{path}", json=body))
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             token = self._client.post("/auth/token", json=self._login)
             token.raise_for_status()
             self._client.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
-            answer = self._client.request(method, f"/api/v2{path}", json=body)
+            answer = patiently(lambda: self._client.request(method, f"/api/v2{path}", json=body))
         return answer
 
 
@@ -157,7 +162,7 @@ class Registry:
 
     def version(self) -> str | None:
         """Return the version the alias points at; None when there is none."""
-        answer = self._client.get("alias", params=self._name)
+        answer = patiently(lambda: self._client.get("alias", params=self._name))
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         answer.raise_for_status()
@@ -165,7 +170,7 @@ class Registry:
 
     def move(self, version: str) -> None:
         """Point the alias at another version."""
-        self._client.post("alias", json={**self._name, "version": version}).raise_for_status()
+        patiently(lambda: self._client.post("alias", json={**self._name, "version": version})).raise_for_status()
 
 
 class Api:
@@ -194,6 +199,16 @@ class Api:
         answer.raise_for_status()
         version = answer.json()["version"]
         return None if version is None else str(version)
+
+
+def patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """Ask a question that may be asked twice; a busy machine's silence is not yet an answer."""
+    for _ in range(MORE_TRIES):
+        try:
+            return ask()
+        except httpx.TransportError:
+            time.sleep(POLL_SECONDS)
+    return ask()
 
 
 @contextmanager

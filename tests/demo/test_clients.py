@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
+from demo import clients
 from demo.clients import Airflow, Api, DagRunFailed, TaskResult, answering, attempts, error_of, own_error
 from recloop.errors import ComponentUnavailable
 from recloop.settings import Settings
@@ -103,6 +105,36 @@ def test_failed_run_names_the_task_its_error_and_its_log(served: Answers) -> Non
     assert str(folder / "attempt=1.log") in str(caught.value)
     assert caught.value.task_id == "promote"
     assert caught.value.results == [TaskResult("register", "success", {"version": "3"})]
+
+
+def test_run_keeps_its_id_when_it_is_asked_for_again(served: Answers) -> None:
+    path = "/api/v2/dags/train_model/dagRuns"
+    served.say(path, 404, {})  # not read yet
+    served.say(path, 409, {"detail": "exists"})  # an earlier question arrived after all
+    run_id = Airflow(served.settings).trigger("train_model", {"epochs": 1})
+    assert [body["dag_run_id"] for _, asked, body in served.asked if asked == path] == [run_id, run_id]
+
+
+def test_silence_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "POLL_SECONDS", 0.01)
+    answers = [httpx.ReadTimeout("busy"), httpx.ConnectError("not up"), httpx.Response(200)]
+
+    def ask() -> httpx.Response:
+        if isinstance(answer := answers.pop(0), Exception):
+            raise answer
+        return answer
+
+    assert clients.patiently(ask).status_code == 200
+
+
+def test_long_silence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "POLL_SECONDS", 0.01)
+
+    def ask() -> httpx.Response:
+        raise httpx.ReadTimeout("busy")
+
+    with pytest.raises(httpx.ReadTimeout):
+        clients.patiently(ask)
 
 
 def test_attempts_end() -> None:
