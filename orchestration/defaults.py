@@ -16,6 +16,9 @@ from recloop.settings import load_settings
 OWNER = "recommendations"
 GPU_POOL = "gpu"
 
+# Airflow shows a calendar for the format `date-time`, but checks it only where another package is installed.
+RFC_3339 = r"^(\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$"
+
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": OWNER,
     "retries": 1,
@@ -44,8 +47,9 @@ def at(cron: str, *, interval: timedelta = timedelta()) -> CronTriggerTimetable:
 
 
 def moment(title: str, description: str) -> Param:
-    """Return a form field for an optional point in time; an empty one is null."""
-    return Param(None, type=["null", "string"], format="date-time", title=title, description=description)
+    """Return a form field for an optional point in time: null or nothing where it is left empty."""
+    schema = {"type": ["null", "string"], "format": "date-time", "pattern": RFC_3339, "title": title}
+    return Param(None, description, schema=schema)
 
 
 # With a logical date of null, as a trigger by hand may have, Airflow defines no data interval.

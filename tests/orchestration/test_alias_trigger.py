@@ -45,7 +45,7 @@ async def fired(trigger: RegistryAliasTrigger, *moves: Callable[[], object], wai
 def registry(mlflow_stack: Settings) -> str:
     post(mlflow_stack.mlflow, "registered-models/create", name=MODEL)
     for _ in range(2):
-        post(mlflow_stack.mlflow, "model-versions/create", name=MODEL, source="mlflow-artifacts:/nowhere")
+        post(mlflow_stack.mlflow, "model-versions/create", name=MODEL, source="s3://bucket/nowhere")
     return mlflow_stack.mlflow
 
 

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import jinja2
 import pytest
-from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
 from orchestration.defaults import UNTIL, at, documentation, moment, moved_version, training_folder
@@ -35,14 +34,17 @@ def test_manual_run_without_interval_takes_its_own_time() -> None:
     assert render(UNTIL, params={"until": None}, dag_run=RUN) == "2026-05-02T00:00:00+00:00"
 
 
-@pytest.mark.parametrize("value", [None, "2022-05-01T00:00:00Z", "2022-05-01T00:00:00.000+00:00"])
+@pytest.mark.parametrize(
+    "value", [None, "", "2022-05-01T00:00:00Z", "2022-05-01T00:00:00.000+00:00", "2022-05-01T00:00Z"]
+)
 def test_moment_may_be_left_empty(value: str | None) -> None:
     assert moment("Until", "…").resolve(value) == value
 
 
-def test_moment_of_the_wrong_type_is_refused() -> None:
+@pytest.mark.parametrize("value", [7, "yesterday", "2022-05-01", "2022-05-01T00:00:00", "2022-05-01T00:00:00Z; rm"])
+def test_what_is_no_moment_with_its_zone_is_refused(value: object) -> None:
     with pytest.raises(ParamValidationError):
-        Param(None, schema=moment("Until", "…").schema).resolve(7)
+        moment("Until", "…").resolve(value)
 
 
 def test_folder_of_a_run_holds_no_colon() -> None:
