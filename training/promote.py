@@ -126,7 +126,7 @@ def judge(challenger: ModelVersion, current: ModelVersion | None, *, settings: S
             "the gate needs its holdout. Register the bundle again where the set lies."
         )
     with tempfile.TemporaryDirectory(dir=settings.var_dir) as folder:
-        bundles = [download_bundle(each, settings, Path(folder)) for each in (challenger, current) if each]
+        bundles = [download_bundle(each, Path(folder)) for each in (challenger, current) if each]
         evaluations = [evaluate_bundle(bundle, training_set, settings=settings) for bundle in bundles]
     return gate(
         evaluations[0],

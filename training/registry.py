@@ -29,9 +29,13 @@ def open_registry(settings: Settings) -> MlflowClient:
     # MLflow retries for minutes by default; a task that fails soon is retried by Airflow.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    # Parts of MLflow ask the global setting, whose default is a new SQLite file in the current folder.
+    mlflow.set_tracking_uri(settings.mlflow)
+    mlflow.set_registry_uri(settings.mlflow)
     client = MlflowClient(tracking_uri=settings.mlflow, registry_uri=settings.mlflow)
     try:
         client.search_registered_models(max_results=1)
@@ -65,15 +69,14 @@ def champion(client: MlflowClient, name: str) -> ModelVersion | None:
         return None
 
 
-def download_bundle(version: ModelVersion, settings: Settings, folder: Path) -> Path:
-    """Download a version's bundle into a new folder below `folder`; return that folder."""
+def download_bundle(version: ModelVersion, folder: Path) -> Path:
+    """Download a version's bundle into a new folder below `folder`; return it. Needs `open_registry` before."""
     import mlflow
 
     target = folder / str(version.version)
     target.mkdir(parents=True)
     source = f"models:/{version.name}/{version.version}"
-    mlflow.set_registry_uri(settings.mlflow)
-    return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(target), tracking_uri=settings.mlflow))
+    return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(target)))
 
 
 def flat_metrics(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
