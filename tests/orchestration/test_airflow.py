@@ -27,7 +27,7 @@ def airflow(mlflow_stack: Settings, start_components: StartComponents) -> Iterat
     """A client of Airflow's REST API that is logged in, once every DAG was read."""
     start_components("airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
     login = {"username": mlflow_stack.airflow_user, "password": mlflow_stack.airflow_password.get_secret_value()}
-    with httpx.Client(base_url=mlflow_stack.airflow, timeout=30) as client:
+    with httpx.Client(base_url=mlflow_stack.airflow, timeout=PATIENCE_SECONDS) as client:
         token = client.post("/auth/token", json=login).raise_for_status().json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
         eventually(lambda: len(get(client, "dags")["dags"]) == 4)
@@ -78,7 +78,7 @@ def test_new_stack_runs_nothing_that_is_past(airflow: httpx.Client) -> None:
 
 
 def test_moved_alias_sets_off_a_release_of_that_version(airflow: httpx.Client, mlflow_stack: Settings) -> None:
-    registry = httpx.Client(base_url=f"{mlflow_stack.mlflow}/api/2.0/mlflow", timeout=30)
+    registry = httpx.Client(base_url=f"{mlflow_stack.mlflow}/api/2.0/mlflow", timeout=PATIENCE_SECONDS)
     name = mlflow_stack.model_name
     registry.post("/registered-models/create", json={"name": name}).raise_for_status()
     source = {"name": name, "source": "s3://bucket/nowhere"}
