@@ -16,6 +16,7 @@ from recloop.ranking import Matrix
 from recloop.recommend import Encode, Predict, Recommender, load_recommender
 
 N_THREADS = 2
+MANY_ROWS = 5_000
 
 
 def load_bundle(directory: Path) -> Recommender:
@@ -65,6 +66,8 @@ def load_head(path: Path) -> Predict:
         # LightGBM refuses an empty matrix.
         if not len(matrix):
             return np.empty(0)
-        return np.asarray(booster.predict(matrix, num_threads=N_THREADS), dtype=np.float64)
+        # A request's few hundred rows are done before a second thread has woken up.
+        n_threads = N_THREADS if len(matrix) > MANY_ROWS else 1
+        return np.asarray(booster.predict(matrix, num_threads=n_threads), dtype=np.float64)
 
     return predict
