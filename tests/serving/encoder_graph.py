@@ -34,7 +34,7 @@ def graph(n_items: int, n_dimensions: int, seed: int) -> onnx.ModelProto:
         helper.make_node("ReduceSum", ["weighted", "time_axis"], ["vector"], keepdims=0),
     ]
     inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["n", 100]) for name in ("items", "actions", "gaps")
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "length"]) for name in ("items", "actions", "gaps")
     ]
     output = helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["n", n_dimensions])
     model = helper.make_model(
