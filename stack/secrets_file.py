@@ -28,7 +28,7 @@ def write_secrets(path: Path = SECRETS_FILE) -> None:
     present = path.read_text() if path.is_file() else ""
     names = {line.partition("=")[0].strip() for line in present.splitlines()}
     # Hexadecimal: safe in a URL, in a shell and in an INI file.
-    made = {name: secrets.token_hex(24) for name in TOKENS}
+    made = {name: secrets.token_hex(32) for name in TOKENS}
     made[FERNET_KEY] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     missing = [f"{name}={value}\n" for name, value in made.items() if name not in names]
     if not missing:
