@@ -42,7 +42,7 @@ from training.stack_rows import example_rows
 K = 10
 N_USERS, PER_USER = 600, 5
 BATCH = 64
-MAX_HEAD_ROWS = 20_000
+MAX_HEAD_ROWS = 10_000
 """Of more label rows, every second, third, … judges the heads."""
 
 MODEL, POPULARITY, BY_SEGMENT = "model", "popularity", "popularity_by_segment"
