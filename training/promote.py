@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -67,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def command() -> int:
+        # Before OpenMP is loaded: on a busy machine its threads would spin instead of working.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         print(json.dumps(promote(args.version, settings=load_settings(), accept_regression=args.accept_regression)))
         return 0
 
