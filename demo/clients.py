@@ -163,7 +163,9 @@ class Registry:
     def version(self) -> str | None:
         """Return the version the alias points at; None when there is none."""
         answer = patiently(lambda: self._client.get("alias", params=self._name))
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        # Without the model MLflow answers 404; with the model and without the alias 400, as for malformed questions.
+        no_alias = answer.status_code == httpx.codes.BAD_REQUEST and "not found" in answer.text
+        if answer.status_code == httpx.codes.NOT_FOUND or no_alias:
             return None
         answer.raise_for_status()
         return str(answer.json()["model_version"]["version"])

@@ -54,7 +54,8 @@ class Demo:
     def bar(self, what: str, total: int | None) -> Iterator[Any]:
         """Show a progress bar, or a spinner where the end is not known; yields (progress, task)."""
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-        with Progress(*columns, TimeElapsedColumn(), console=self.console, transient=True) as progress:
+        options: dict[str, Any] = {"transient": True, "disable": not self.console.is_terminal}
+        with Progress(*columns, TimeElapsedColumn(), console=self.console, **options) as progress:
             yield progress, progress.add_task(what, total=total)
 
     def dag(self, dag_id: str, conf: dict[str, Any]) -> dict[str, TaskResult]:

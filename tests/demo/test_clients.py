@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from demo import clients
-from demo.clients import Airflow, Api, DagRunFailed, TaskResult, answering, attempts, error_of, own_error
+from demo.clients import Airflow, Api, DagRunFailed, Registry, TaskResult, answering, attempts, error_of, own_error
+from recloop.bundles import Alias
 from recloop.errors import ComponentUnavailable
 from recloop.settings import Settings
 from tests.demo.conftest import Answers
@@ -105,6 +106,22 @@ def test_failed_run_names_the_task_its_error_and_its_log(served: Answers) -> Non
     assert str(folder / "attempt=1.log") in str(caught.value)
     assert caught.value.task_id == "promote"
     assert caught.value.results == [TaskResult("register", "success", {"version": "3"})]
+
+
+@pytest.mark.stack
+def test_registry_says_where_the_alias_points_and_that_it_points_nowhere(mlflow_stack: Settings) -> None:
+    from mlflow import MlflowClient
+
+    registry = Registry(mlflow_stack, Alias.CHALLENGER)
+    assert registry.version() is None  # nor is there a model
+    client = MlflowClient(tracking_uri=mlflow_stack.mlflow, registry_uri=mlflow_stack.mlflow)
+    client.create_registered_model(mlflow_stack.model_name)
+    assert registry.version() is None
+    run = client.create_run("0").info.run_id
+    versions = [client.create_model_version(mlflow_stack.model_name, f"runs:/{run}/bundle", run).version for _ in "ab"]
+    for version in versions:
+        registry.move(str(version))
+        assert registry.version() == str(version)
 
 
 def test_run_keeps_its_id_when_it_is_asked_for_again(served: Answers) -> None:
