@@ -64,7 +64,8 @@ def prepare_broker(settings: Settings) -> None:
     shutil.rmtree(folder / "data", ignore_errors=True)
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     done = subprocess.run(
-        [*_java(), "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(config)],
+        # With "=", for one id in 64 begins with "-" and would be read as an option.
+        [*_java(), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(config)],
         capture_output=True,
         text=True,
         check=False,
