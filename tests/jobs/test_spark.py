@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+def command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""  # it ended meanwhile, and its command line with it
+
+
 @pytest.mark.spark
 @pytest.mark.stack
 def test_no_password_is_on_a_command_line(spark: SparkSession, base_stack: Settings) -> None:
-    lines = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+    lines = [command_line(process) for process in psutil.Process().children(recursive=True)]
     assert any("org.apache.spark" in line for line in lines)
     assert [line for line in lines if base_stack.postgres_password.get_secret_value() in line] == []
 
