@@ -19,8 +19,7 @@ class MemoryWatch:
     """Remembers the highest sum seen; use as a context."""
 
     def __init__(self, var_dir: Path) -> None:
-        # The stack's processes carry the absolute path.
-        self._var_dir = str(var_dir.resolve())
+        self._var_dir = var_dir
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.samples_mb: list[int] = []
@@ -43,15 +42,17 @@ class MemoryWatch:
             self.samples_mb.append(stack_memory_mb(self._var_dir))
 
 
-def stack_memory_mb(var_dir: str) -> int:
+def stack_memory_mb(var_dir: Path) -> int:
     """Return the memory of this process, of those below it, and of all that carry the stack's mark, in MiB."""
     own = {process.pid for process in psutil.Process().children(recursive=True)} | {os.getpid()}
-    return sum(_pss(each) for each in psutil.process_iter() if each.pid in own or _belongs(each, var_dir)) // MIB
+    # The stack's processes carry the absolute path.
+    mark = str(var_dir.resolve())
+    return sum(_pss(each) for each in psutil.process_iter() if each.pid in own or _belongs(each, mark)) // MIB
 
 
-def _belongs(process: psutil.Process, var_dir: str) -> bool:
+def _belongs(process: psutil.Process, mark: str) -> bool:
     with contextlib.suppress(psutil.Error, OSError):
-        return bool(process.environ().get(STACK_MARK) == var_dir)
+        return bool(process.environ().get(STACK_MARK) == mark)
     return False
 
 

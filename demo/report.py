@@ -19,7 +19,11 @@ from recloop.settings import PROJECT_DIR
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the loop; `rows_out` counts what it published."""
+    """One stage of the loop.
+
+    `rows_out` counts what it published. `peak_memory_mb` is of the stage's own processes; the live replay's stage is
+    the standing stack, so all of that.
+    """
 
     name: str
     rows_in: int

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from demo.clients import Airflow, Api, DagRunFailed, Registry, TaskResult
 from demo.live import choose_saves, choose_user, count_categories, probe, replay, save_and_wait
+from demo.memory import stack_memory_mb
 from demo.prepared import PreparedData
 from demo.report import Report, Stage, latency
 from demo.swap import move_alias
@@ -160,7 +161,8 @@ def replay_live(demo: Demo, data: PreparedData) -> None:
     demo.say(f"Replaying the newest {len(events):,} events live: POST /v1/events → Kafka → Flink → Feast.")
     with demo.bar("replay", len(events)) as (progress, task):
         seconds = replay(demo.api, events, lambda n: progress.advance(task, n))
-    demo.report.stages.append(Stage("live replay", len(events), len(events), round(seconds, 2), None))
+    memory_mb = stack_memory_mb(demo.settings.var_dir)
+    demo.report.stages.append(Stage("live replay", len(events), len(events), round(seconds, 2), memory_mb))
 
 
 def show_one_user(demo: Demo, data: PreparedData) -> None:

@@ -54,7 +54,7 @@ def install_uv() -> None:
         "a virtual environment cannot be made. On Debian and Ubuntu: apt install python3-venv",
     )
     _run(
-        [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(lock)],
+        [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "--require-hashes", "-r", str(lock)],
         f"uv cannot be installed. {_NETWORK}",
     )
     mark_done(folder / "done", wanted)

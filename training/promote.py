@@ -23,6 +23,7 @@ from recloop.bundles import Alias
 from recloop.errors import PromotionRefused
 from recloop.metrics import Interval, bootstrap_interval
 from recloop.settings import Settings, load_settings
+from training.costs import peak_memory_mb
 from training.registry import (
     ACCEPTED_TAG,
     PREVIOUS_CHAMPION_TAG,
@@ -91,7 +92,8 @@ def promote(version: str, *, settings: Settings, accept_regression: str = "") ->
     current = champion(client, settings.model_name)
     facts: dict[str, Any] = {"promoted": True, "version": version, "previous": current and str(current.version)}
     if current is not None and str(current.version) == version:
-        return facts | {"rows_in": 0, "rows_out": 0, "seconds": round(time.monotonic() - started, 1)}
+        seconds = round(time.monotonic() - started, 1)
+        return facts | {"rows_in": 0, "rows_out": 0, "seconds": seconds, "peak_memory_mb": peak_memory_mb()}
     verdict = judge(challenger, current, settings=settings)
     if not verdict.passed and not accept_regression:
         raise PromotionRefused(
@@ -111,6 +113,7 @@ def promote(version: str, *, settings: Settings, accept_regression: str = "") ->
         "rows_in": verdict.n_requests,
         "rows_out": 1,
         "seconds": round(time.monotonic() - started, 1),
+        "peak_memory_mb": peak_memory_mb(),
     }
 
 

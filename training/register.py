@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from recloop import cli
 from recloop.bundles import Alias, BundleFile, Manifest, verify
 from recloop.settings import Settings, load_settings
+from training.costs import peak_memory_mb
 from training.registry import BUNDLE_ARTIFACT, TRAINING_SET_TAG, flat_metrics, open_registry
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def register(bundle: Path, training_set: Path, *, settings: Settings) -> dict[st
         "rows_in": len(manifest.files),
         "rows_out": 1,
         "seconds": round(time.monotonic() - started, 1),
+        "peak_memory_mb": peak_memory_mb(),
     }
 
 

@@ -10,11 +10,9 @@ import argparse
 import json
 import logging
 import os
-import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from recloop.recommend import FoldIn, Recommender, Retriever
 from recloop.settings import Settings, load_settings
 from training.bundle import Trained, write_bundle
 from training.collaborative import CollaborativeModel, train_collaborative
+from training.costs import Stopwatch, peak_memory_mb
 from training.dataset import Ints, TrainingSet
 from training.dataset_reader import read_training_set
 from training.evaluate import Evaluation, evaluate
@@ -62,22 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
     return cli.run(command)
-
-
-class Stopwatch:
-    """Seconds per part of a run."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Measure a part and say that it began."""
-        LOG.info("%s …", name)
-        started = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - started, 1)
-        LOG.info("%s took %.1f s; %.0f MB at most so far", name, self.seconds[name], peak_memory_mb())
 
 
 def train(folder: Path, out: Path, *, settings: Settings) -> dict[str, Any]:
@@ -159,11 +142,6 @@ def _costs(watch: Stopwatch, sequence: SequenceResult, stack: Stack) -> dict[str
         "transformer": {"epochs": sequence.epochs, "validation_loss": min(sequence.losses), "losses": sequence.losses},
         "trees": {str(head): rounds for head, rounds in stack.rounds.items()},
     }
-
-
-def peak_memory_mb() -> float:
-    """Return the most memory this process has held."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,32 @@
+"""What a step of training costs: seconds per part, and the most memory held."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LOG = logging.getLogger(__name__)
+
+
+class Stopwatch:
+    """Seconds per part of a run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Measure a part and say that it began."""
+        LOG.info("%s …", name)
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 1)
+        LOG.info("%s took %.1f s; %.0f MB at most so far", name, self.seconds[name], peak_memory_mb())
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory this process has held."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
