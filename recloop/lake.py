@@ -7,7 +7,10 @@ from recloop.settings import PROJECT_DIR, Database, Port, Settings
 from recloop.tables import CATALOG
 
 JARS_DIR = PROJECT_DIR / "var" / "jars" / "spark"
+CLASS_ARCHIVE = PROJECT_DIR / "var" / "spark.jsa"
+"""Spark's classes as the JVM keeps them in memory (class data sharing); `make setup` writes it."""
 CATALOG_PASSWORD = f"spark.sql.catalog.{CATALOG}.jdbc.password"
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 
 
 def spark_conf(settings: Settings) -> dict[str, str]:
@@ -16,13 +19,14 @@ def spark_conf(settings: Settings) -> dict[str, str]:
     Raises:
         MachineError: the jars were not fetched yet.
     """
-    jars = sorted(str(path) for path in JARS_DIR.glob("*.jar"))
-    if not jars and settings.spark_master.startswith("local"):
+    jars, is_local = sorted(str(path) for path in JARS_DIR.glob("*.jar")), settings.spark_master.startswith("local")
+    if not jars and is_local:
         raise MachineError(f"{JARS_DIR} has no jars; Spark needs Iceberg's there. Run `make setup`.")
     postgres = settings.postgres_address or settings.address(Port.POSTGRES)
     catalog = f"spark.sql.catalog.{CATALOG}"
     return {
-        "spark.jars": ",".join(jars),
+        # Off the class path a session copies the jars at its start, and no archive holds their classes.
+        **({"spark.driver.extraClassPath": ":".join(jars)} if is_local else {"spark.jars": ",".join(jars)}),
         catalog: "org.apache.iceberg.spark.SparkCatalog",
         f"{catalog}.type": "jdbc",
         f"{catalog}.uri": f"jdbc:postgresql://{postgres}/{Database.LAKE}",
@@ -40,10 +44,15 @@ def spark_conf(settings: Settings) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         # Jobs live for seconds: a compiler that starts fast beats one that optimises, and one GC thread is enough.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC",
+        JAVA_OPTIONS: f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC{_archive() if is_local else ''}",
         "spark.driver.host": settings.host,
         "spark.driver.bindAddress": settings.host,
     }
+
+
+def _archive() -> str:
+    # A JVM that the archive does not fit starts without it, as it does without these options.
+    return f" -XX:SharedArchiveFile={CLASS_ARCHIVE} -Xshare:auto -Xlog:cds*=off" if CLASS_ARCHIVE.exists() else ""
 
 
 def iceberg_properties(settings: Settings) -> dict[str, str]:

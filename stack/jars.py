@@ -1,7 +1,7 @@
 """Fetch the jars that ivy.xml names into `var/jars/{spark,kafka,flink}`. Standard library only.
 
 Ivy comes inside pyspark, checks each file against the repository's checksum and keeps its own cache below `var/`.
-Point `spark.jars` at `jars("spark")`: `spark.jars.packages` would resolve anew at every start.
+Sessions name these files (`recloop.lake.spark_conf`): `spark.jars.packages` would resolve anew at every start.
 """
 
 from __future__ import annotations

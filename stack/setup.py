@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from recloop.cli import run
+from stack.class_archive import make_class_archive
 from stack.environments import install_all
 from stack.jars import install_jars
 from stack.java import install_java
@@ -32,6 +33,7 @@ def set_up() -> int:
     install_all()
     install_java()
     install_jars()
+    make_class_archive()
     find_redis()
     find_postgres()
     write_secrets()

@@ -45,3 +45,15 @@ def test_cluster_needs_no_jars_here(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(lake, "JARS_DIR", tmp_path)
     conf = lake.spark_conf(SETTINGS.model_copy(update={"spark_master": "spark://master:7077"}))
     assert conf["spark.jars"] == ""
+
+
+@pytest.mark.usefixtures("jars")
+def test_session_starts_from_the_class_archive_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake, "CLASS_ARCHIVE", tmp_path / "spark.jsa")
+    assert "SharedArchiveFile" not in lake.spark_conf(SETTINGS)[lake.JAVA_OPTIONS]
+    (tmp_path / "spark.jsa").touch()
+    assert f"-XX:SharedArchiveFile={tmp_path}/spark.jsa " in lake.spark_conf(SETTINGS)[lake.JAVA_OPTIONS]
+    on_cluster = SETTINGS.model_copy(update={"spark_master": "yarn"})
+    assert "SharedArchiveFile" not in lake.spark_conf(on_cluster)[lake.JAVA_OPTIONS]
