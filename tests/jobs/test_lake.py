@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.etl.lake import append, date_ranges, overwrite_dates, replace_feature_rows, snapshot_id
-from jobs.etl.stale import mark_stale, set_mark, stale_since
 from recloop.features import SEGMENT_DAILY
 from recloop.lake import iceberg_properties
 from recloop.settings import Settings
@@ -59,15 +58,6 @@ class TestTables:
         assert self.content(empty_lake) == {("x", 1, 1.0), ("x", 2, 2.0), ("z", 2, 2.0), ("x", 3, 1.0)}
         history = empty_lake.sql(f"SELECT snapshot_id FROM {self.table.full_name}.history").collect()
         assert [str(row[0]) for row in history][-2:] == [before, snapshot_id(empty_lake, self.table)]
-
-    def test_mark_keeps_the_oldest_moment_until_it_is_raised(self, empty_lake: SparkSession) -> None:
-        append(self.rows(empty_lake, ("x", 1, 1.0)), self.table)
-        assert stale_since(empty_lake, self.table) is None
-        for day in (2, 1, 3):
-            mark_stale(empty_lake, self.table, since=DAY_0 + day * DAY)
-        assert stale_since(empty_lake, self.table) == DAY_0 + DAY
-        set_mark(empty_lake, self.table, DAY_0 + 9 * DAY)
-        assert stale_since(empty_lake, self.table) == DAY_0 + 9 * DAY
 
     def test_pyiceberg_reads_what_spark_wrote(self, empty_lake: SparkSession, base_stack: Settings) -> None:
         from pyiceberg.catalog import load_catalog
