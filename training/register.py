@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "recloop"
-MAX_DESCRIPTION = 10_000
+MAX_DESCRIPTION = 5_000
+"""What MLflow's table takes, in characters; more would fail after the bundle is uploaded."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,86 @@
+"""The model card: complete tables, numbers a reader can compare, and a word on what is missing."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from recloop.clock import format_time, from_ms
+from recloop.labels import Head
+from training.dataset import TrainingSet
+from training.model_card import LIMITS, model_card
+from training.stack import Stack
+
+FACTS = {"bundle_id": "20240401-000000-seed-5", "code_commit": "0123456789abcdef" * 2}
+OFFLINE = {
+    "model": {"ndcg_at_10": 0.25, "coverage": 0.5},
+    "popularity": {"ndcg_at_10": 0.2, "coverage": 0.01},
+    "ndcg_difference_interval": [-0.01, 0.06],
+    "n_requests": 120,
+    "n_users": 40,
+}
+CLICK = {"auc": 0.71234, "gauc": 0.65, "log_loss": 0.5, "rows": 12_345, "positives": 678}
+
+
+def card(training_set: TrainingSet, skipped: dict[Head, str] | None = None, **metrics: Any) -> str:
+    return model_card(training_set, FACTS, metrics, Stack({}, {}, skipped or {}, {}))
+
+
+def tables(text: str) -> list[list[str]]:
+    """Return the lines of each table."""
+    found: list[list[str]] = [[]]
+    for line in text.splitlines():
+        if line.startswith("|"):
+            found[-1].append(line)
+        elif found[-1]:
+            found.append([])
+    return [table for table in found if table]
+
+
+def test_every_row_has_the_columns_of_its_table(training_set: TrainingSet) -> None:
+    found = tables(card(training_set, offline=OFFLINE, heads={Head.CLICK: CLICK, Head.HIDE: {"rows": 5}}))
+    assert [len(table) for table in found] == [2 + 3, 2 + 2, 2 + 2]  # spans, slates, heads
+    for table in found:
+        assert len({line.count("|") for line in table}) == 1, table
+
+
+def test_spans_follow_each_other_from_the_first_event_to_the_end(training_set: TrainingSet) -> None:
+    spans = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables(card(training_set))[0][2:]]
+    assert [name for name, _, _ in spans] == ["base models", "stack", "holdout"]
+    assert all(end == start for (_, _, end), (_, start, _) in pairwise(spans))
+    assert spans[0][1] == format_time(from_ms(training_set.split.start_ms))
+    assert spans[-1][2] == format_time(from_ms(training_set.split.end_ms))
+
+
+def test_slates_are_told_with_popularity_beside_and_the_sign_of_the_difference(training_set: TrainingSet) -> None:
+    text = card(training_set, offline=OFFLINE)
+    assert "| | ndcg_at_10 | coverage |" in text
+    assert "| model | 0.2500 | 0.5000 |" in text
+    assert "| popularity | 0.2000 | 0.0100 |" in text
+    assert "on 120 requests of 40 users: 95 % interval [-0.0100, +0.0600]" in text
+
+
+def test_number_that_a_head_lacks_is_a_dash(training_set: TrainingSet) -> None:
+    text = card(training_set, heads={Head.CLICK: CLICK, Head.HIDE: {"rows": 5, "positives": 0}})
+    assert "| click | 0.7123 | 0.65 | 0.5 | 1.234e+04 | 678 |" in text
+    assert "| hide | – | – | – | 5 | 0 |" in text
+
+
+def test_head_that_was_not_learned_is_named_with_the_reason(training_set: TrainingSet) -> None:
+    assert "No head like: has positives only." in card(training_set, {Head.LIKE: "has positives only"})
+
+
+def test_card_without_any_judgement_still_says_what_the_bundle_is(training_set: TrainingSet) -> None:
+    text = card(training_set)
+    assert text.startswith("# Bundle 20240401-000000-seed-5\nCode 0123456789ab, 60 items, ")
+    assert "Slates" not in text
+    assert text.endswith(LIMITS)
+
+
+@pytest.mark.parametrize("count", ["items", "interactions", "users"])
+def test_counts_are_those_of_the_training_set(training_set: TrainingSet, count: str) -> None:
+    log = training_set.interactions
+    expected = {"items": len(training_set.items), "interactions": len(log.items), "users": len(log.user_ids)}
+    assert f" {expected[count]} {count}" in card(training_set)
