@@ -19,6 +19,14 @@ from recloop.features import ITEM_DAILY, RANKING_V1, SEGMENT_DAILY, USER_PROFILE
 from recloop.settings import Settings
 from recloop.splits import split_by_time
 from recloop.tables import CLEAN_EVENTS
+from recloop.training_set import (
+    EXAMPLE_COLUMNS,
+    INTERACTION_COLUMNS,
+    ITEM_COLUMNS,
+    POPULARITY_COLUMNS,
+    USER_COLUMNS,
+    TrainingFile,
+)
 from tests.lake import drop_tables
 
 if TYPE_CHECKING:
@@ -143,6 +151,19 @@ class TestFolder:
     def test_columns_of_the_examples_are_the_services_features(self, built: Built) -> None:
         names = [name for view in RANKING_V1.views for name in RANKING_V1.names(view)]
         assert list(built.read("examples").columns[-len(names) :]) == names
+
+    def test_files_and_columns_are_those_that_training_reads(self, built: Built) -> None:
+        import pyarrow.parquet as pq
+
+        assert {path.name for path in built.folder.iterdir()} == set(TrainingFile)
+        for file, columns in (
+            (TrainingFile.EXAMPLES, EXAMPLE_COLUMNS),
+            (TrainingFile.INTERACTIONS, INTERACTION_COLUMNS),
+            (TrainingFile.ITEMS, ITEM_COLUMNS),
+            (TrainingFile.USERS, USER_COLUMNS),
+            (TrainingFile.POPULARITY, (*POPULARITY_COLUMNS, "feature_time_ms")),
+        ):
+            assert sorted(pq.read_schema(built.folder / file).names) == sorted(map(str, columns)), file
 
     def test_snapshot_says_what_was_read(self, built: Built) -> None:
         facts = self.facts(built)
