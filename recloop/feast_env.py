@@ -21,10 +21,11 @@ def feast_environment(settings: Settings, *, offline: bool = False) -> dict[str,
         settings: of this process.
         offline: whether this process may start Spark through Feast; others need no jars and get no lake password.
     """
-    return {
+    values = {
         # The driver that feast[postgres] brings: the streaming and serving environments have no psycopg2.
         "RECLOOP_FEAST_REGISTRY": settings.postgres_url(Database.FEAST, driver="postgresql+psycopg"),
         "RECLOOP_FEAST_ONLINE": f"{settings.redis},password={settings.redis_password.get_secret_value()}",
-        # YAML reads JSON, so one variable carries the whole mapping.
-        "RECLOOP_FEAST_SPARK_CONF": json.dumps(spark_conf(settings) if offline else {}),
+        "RECLOOP_FEAST_SPARK_CONF": spark_conf(settings) if offline else {},
     }
+    # YAML reads JSON: whatever a password holds, and the whole mapping, arrive as they are.
+    return {name: json.dumps(value) for name, value in values.items()}

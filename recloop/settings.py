@@ -11,6 +11,7 @@ import os
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -140,9 +141,11 @@ class Settings(BaseSettings):
 
     def postgres_url(self, database: Database, driver: str = "postgresql+psycopg2") -> str:
         """Return a SQLAlchemy URL with the password in it; never log it."""
-        password = self.postgres_password.get_secret_value()
+        user, password = (
+            quote(part, safe="") for part in (self.postgres_user, self.postgres_password.get_secret_value())
+        )
         address = self.postgres_address or self.address(Port.POSTGRES)
-        return f"{driver}://{self.postgres_user}:{password}@{address}/{database}"
+        return f"{driver}://{user}:{password}@{address}/{database}"
 
 
 def load_settings(env_file: Path | None = None) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import yaml
 from pydantic import SecretStr
 
 from recloop.feast_env import FEATURE_REPO, feast_environment
@@ -25,7 +26,16 @@ def test_yaml_holds_no_secret_and_no_address() -> None:
 
 
 def test_online_store_is_opened_with_its_password() -> None:
-    assert feast_environment(SETTINGS)["RECLOOP_FEAST_ONLINE"] == "cache:6379,password=geheim"
+    assert feast_environment(SETTINGS)["RECLOOP_FEAST_ONLINE"] == '"cache:6379,password=geheim"'
+
+
+def test_yaml_gives_a_password_back_whatever_it_holds() -> None:
+    password = """it's "a": {tricky} #1 \\ one"""
+    given = feast_environment(SETTINGS.model_copy(update={"redis_password": SecretStr(password)}))
+    text = (FEATURE_REPO / "feature_store.yaml").read_text()
+    for name, value in given.items():
+        text = text.replace(f"${{{name}}}", value)
+    assert yaml.safe_load(text)["online_store"]["connection_string"] == f"cache:6379,password={password}"
 
 
 def test_process_that_starts_no_spark_gets_no_lake_password() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pydantic
 import pytest
+from pydantic import SecretStr
 
 from recloop.errors import ConfigurationError
 from recloop.settings import Database, Port, Settings, load_settings
@@ -51,6 +52,11 @@ def test_secrets_do_not_show(no_file: Path, monkeypatch: pytest.MonkeyPatch) -> 
     settings = load_settings(no_file)
     assert "hunter2" not in repr(settings)
     assert "hunter2" in settings.postgres_url(Database.FEAST)
+
+
+def test_password_cannot_end_the_part_of_an_address_it_stands_in(no_file: Path) -> None:
+    settings = load_settings(no_file).model_copy(update={"postgres_password": SecretStr("a@b/c")})
+    assert ":a%40b%2Fc@" in settings.postgres_url(Database.FEAST)
 
 
 def test_every_setting_is_described() -> None:
