@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import subprocess
 
-from recloop.lake import CLASS_ARCHIVE
 from stack.jars import IVY_FILE
-from stack.places import INSTALLED_DIR, JAVA_HOME, PROJECT_DIR, REQUIREMENTS_DIR, digest, is_done, mark_done, python
+from stack.places import (
+    CLASS_ARCHIVE,
+    INSTALLED_DIR,
+    JAVA_HOME,
+    PROJECT_DIR,
+    REQUIREMENTS_DIR,
+    digest,
+    is_done,
+    mark_done,
+    python,
+)
 
 REHEARSAL = PROJECT_DIR / "stack" / "rehearsal.py"
 

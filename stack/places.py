@@ -13,6 +13,7 @@ VENV_DIR = PROJECT_DIR / ".venv"
 REQUIREMENTS_DIR = PROJECT_DIR / "requirements"
 JAVA_HOME = INSTALLED_DIR / "java"
 JARS_DIR = INSTALLED_DIR / "jars"
+CLASS_ARCHIVE = INSTALLED_DIR / "spark.jsa"
 UV = INSTALLED_DIR / "uv" / "bin" / "uv"
 TEST_EXTRA = "test"
 

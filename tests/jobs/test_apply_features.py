@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -33,7 +34,7 @@ def test_printed_environment_is_read_by_a_shell_as_it_is_meant(
     lines = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
     assert {command for command, _ in lines} == {"export"}
     variables = dict(assignment.split("=", 1) for _, assignment in lines)
-    assert variables["RECLOOP_FEAST_ONLINE"] == f"redis.example:6379,password={password}"
+    assert json.loads(variables["RECLOOP_FEAST_ONLINE"]) == f"redis.example:6379,password={password}"
     assert variables.keys() >= {"RECLOOP_FEAST_REGISTRY", "RECLOOP_FEAST_SPARK_CONF"}
 
 

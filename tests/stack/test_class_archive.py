@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from recloop.lake import CLASS_ARCHIVE
+from recloop import lake
 from stack import class_archive
 from stack.class_archive import make_class_archive
-from stack.places import JAVA_HOME
+from stack.places import CLASS_ARCHIVE, JAVA_HOME
 
 
 @pytest.fixture
@@ -24,7 +24,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_set_up_left_an_archive_of_spark() -> None:
+def test_set_up_left_an_archive_of_spark_where_sessions_look_for_it() -> None:
+    assert CLASS_ARCHIVE == lake.CLASS_ARCHIVE
     assert CLASS_ARCHIVE.stat().st_size > 50_000_000
 
 
