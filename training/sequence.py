@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,25 +20,17 @@ from recloop.errors import TrainingError
 from recloop.recommend import Encode
 from recloop.sequences import MAX_ACTIONS
 from training.dataset import TrainingSet
-from training.windows import Windows, make_windows
+from training.sequence_trainer import Schedule, SequenceTrainer
+from training.windows import make_windows
 
 if TYPE_CHECKING:
-    import torch
-
     from training.sequence_model import SequenceModel
 
 LOG = logging.getLogger(__name__)
-BATCH_SIZE = 32
-LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.01
 VALIDATION_SHARE = 0.1
 MIN_GAIN, PATIENCE = 0.005, 2
 """Training ends after PATIENCE epochs that each lower the validation loss by less than MIN_GAIN."""
 
-FULL_SOFTMAX_ITEMS = 4_000
-"""Up to so many items the loss is over the whole catalogue; beyond it, over N_NEGATIVES that a mini-batch shares."""
-
-N_NEGATIVES = 1_024
-MAX_WINDOWS_PER_EPOCH = 8_000
 N_THREADS = 2
 
 
@@ -95,7 +86,7 @@ def train_sequence(training_set: TrainingSet, *, epochs: int, seed: int, device:
             "validate on; both need one at least. Train on a longer span."
         )
     model = SequenceModel(len(training_set.items)).to(where)
-    trainer = _Trainer(model, training, where, seed, epochs)
+    trainer = SequenceTrainer(model, training, Schedule(epochs), device=where, seed=seed)
     losses, best = [], copy.deepcopy(model.state_dict())
     for epoch in range(epochs):
         trainer.run_epoch()
@@ -118,94 +109,6 @@ def validation_start(training_set: TrainingSet) -> int:
     times = training_set.interactions.times_ms
     base = np.sort(times[times < training_set.split.stack_ms])
     return int(base[int(len(base) * (1 - VALIDATION_SHARE))])
-
-
-class _Trainer:
-    """Optimiser, schedule and loss over one set of windows."""
-
-    def __init__(self, model: SequenceModel, windows: Windows, device: str, seed: int, epochs: int) -> None:
-        import torch
-
-        self._model, self._windows, self._device = model, windows, device
-        self._generator = np.random.default_rng(seed)
-        self._optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        n_steps = epochs * math.ceil(min(len(windows), MAX_WINDOWS_PER_EPOCH) / BATCH_SIZE)
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, max_lr=LEARNING_RATE, total_steps=n_steps, pct_start=0.1
-        )
-        counts = np.bincount(windows.targets[windows.targets > 0] - 1, minlength=model.bias.shape[0])
-        with torch.no_grad():
-            # Starting from popularity, the embeddings need only learn what differs from it.
-            model.bias.copy_(torch.as_tensor(np.log(counts + 1.0) - np.log(counts + 1.0).mean()))
-        self._chances = torch.as_tensor((counts + 1.0) / (counts + 1.0).sum(), device=device, dtype=torch.float32)
-
-    def run_epoch(self) -> None:
-        import torch
-
-        self._model.train()
-        rows = self._generator.permutation(len(self._windows))[:MAX_WINDOWS_PER_EPOCH]
-        # Windows of like length together: less padding. Which come together is still by chance.
-        lengths = (self._windows.items[rows] > 0).sum(axis=1)
-        batches = [rows[part] for part in _like_lengths(lengths, self._generator)]
-        for batch in batches:
-            loss = self._loss(self._windows.take(batch), sampled=len(self._chances) > FULL_SOFTMAX_ITEMS)
-            if not bool(torch.isfinite(loss)):
-                raise TrainingError(
-                    f"the transformer's loss became {loss.item()}; the last good model stays, nothing is registered. "
-                    "Look for numbers out of range in the training set, or lower the learning rate."
-                )
-            self._optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
-            self._optimizer.step()
-            self._schedule.step()
-
-    def loss_of(self, windows: Windows) -> float:
-        """Return the loss per target over the whole catalogue, dropout off."""
-        import torch
-
-        self._model.eval()
-        total, n = 0.0, 0
-        with torch.no_grad():
-            for first in range(0, min(len(windows), 2_000), BATCH_SIZE):
-                part = windows.take(np.arange(first, min(first + BATCH_SIZE, len(windows))))
-                n_targets = int((part.targets > 0).sum())
-                total += float(self._loss(part, sampled=False)) * n_targets
-                n += n_targets
-        return total / max(n, 1)
-
-    def _loss(self, windows: Windows, *, sampled: bool) -> torch.Tensor:
-        import torch
-
-        parts = (windows.items, windows.actions, windows.gaps)
-        with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._device == "cuda"):
-            vectors = self._model(*(torch.as_tensor(part, device=self._device) for part in parts))
-        targets = torch.as_tensor(windows.targets, device=self._device).reshape(-1)
-        kept = targets.nonzero()[:, 0]
-        vectors, targets = vectors.reshape(-1, vectors.shape[-1])[kept].float(), targets[kept] - 1
-        if not sampled:
-            return torch.nn.functional.cross_entropy(
-                vectors @ self._model.items.weight[1:].T + self._model.bias, targets
-            )
-        return self._sampled_loss(vectors, targets)
-
-    def _sampled_loss(self, vectors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Softmax over the target and shared negatives, each less the log of its chance to be drawn (logQ)."""
-        import torch
-
-        drawn = torch.multinomial(self._chances, N_NEGATIVES, replacement=True)
-        weight, bias = self._model.items.weight[1:], self._model.bias
-        own = (vectors * weight[targets]).sum(-1) + bias[targets] - self._chances[targets].log()
-        others = vectors @ weight[drawn].T + bias[drawn] - self._chances[drawn].log()
-        others = others.masked_fill(drawn[None] == targets[:, None], -1e9)
-        logits = torch.cat([own[:, None], others], dim=1)
-        return torch.nn.functional.cross_entropy(logits, torch.zeros_like(targets))
-
-
-def _like_lengths(lengths: NDArray[Any], generator: np.random.Generator) -> list[NDArray[np.intp]]:
-    order = np.argsort(lengths + generator.random(len(lengths)), kind="stable")
-    batches = [order[first : first + BATCH_SIZE] for first in range(0, len(order), BATCH_SIZE)]
-    return [batches[place] for place in generator.permutation(len(batches))]
 
 
 def torch_encoder(model: SequenceModel, *, batch_size: int = 64) -> Encode:

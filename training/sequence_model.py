@@ -8,38 +8,51 @@ eSASRec found to matter most.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch  # noqa: TID253 - the module is nothing but torch; its readers import it inside functions
 from torch import Tensor, nn  # noqa: TID253 - as above
 
 from recloop.recommend import GAP_BUCKETS
 from recloop.sequences import ACTION_CODES, MAX_ACTIONS
 
-N_DIMENSIONS, N_LAYERS, N_HEADS = 64, 2, 2
-DROPOUT = 0.2
 MASKED = -1e9
 """Finite, so that a row of nothing but padding stays a number."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of a model; `max_length` is the most actions it reads."""
+
+    n_dimensions: int = 64
+    n_layers: int = 2
+    n_heads: int = 2
+    dropout: float = 0.2
+    max_length: int = MAX_ACTIONS
 
 
 class Block(nn.Module):
     """Self-attention and a feed-forward part, each after a norm and added to its input."""
 
-    def __init__(self, dropout: float) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.attention_norm, self.forward_norm = nn.LayerNorm(N_DIMENSIONS), nn.LayerNorm(N_DIMENSIONS)
-        self.to_parts = nn.Linear(N_DIMENSIONS, 3 * N_DIMENSIONS)
-        self.to_output = nn.Linear(N_DIMENSIONS, N_DIMENSIONS)
-        self.widen = nn.Linear(N_DIMENSIONS, 4 * N_DIMENSIONS)
-        self.narrow = nn.Linear(4 * N_DIMENSIONS, N_DIMENSIONS)
-        self.dropout = nn.Dropout(dropout)
+        d = shape.n_dimensions
+        self.n_heads = shape.n_heads
+        self.attention_norm, self.forward_norm = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.to_parts = nn.Linear(d, 3 * d)
+        self.to_output = nn.Linear(d, d)
+        self.widen = nn.Linear(d, 4 * d)
+        self.narrow = nn.Linear(4 * d, d)
+        self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return [batch, length, d]; `mask` is added to the attention scores."""
-        batch, length, _ = x.shape
-        parts = self.to_parts(self.attention_norm(x)).reshape(batch, length, 3, N_HEADS, N_DIMENSIONS // N_HEADS)
+        batch, length, d = x.shape
+        parts = self.to_parts(self.attention_norm(x)).reshape(batch, length, 3, self.n_heads, d // self.n_heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        scores = query @ key.transpose(-1, -2) / (N_DIMENSIONS // N_HEADS) ** 0.5 + mask
+        scores = query @ key.transpose(-1, -2) / (d // self.n_heads) ** 0.5 + mask
         mixed = self.dropout(torch.softmax(scores, dim=-1)) @ value
-        x = x + self.dropout(self.to_output(mixed.transpose(1, 2).reshape(batch, length, N_DIMENSIONS)))
+        x = x + self.dropout(self.to_output(mixed.transpose(1, 2).reshape(batch, length, d)))
         change: Tensor = self.dropout(self.narrow(nn.functional.gelu(self.widen(self.forward_norm(x)))))
         return x + change
 
@@ -47,17 +60,18 @@ class Block(nn.Module):
 class SequenceModel(nn.Module):
     """Embeddings, blocks, and the item table that also scores; seed torch before it is made."""
 
-    def __init__(self, n_items: int, *, dropout: float = DROPOUT) -> None:
+    def __init__(self, n_items: int, shape: Shape = Shape()) -> None:
         super().__init__()
+        d = shape.n_dimensions
         # Row 0 is padding everywhere; item i is row i + 1.
-        self.items = nn.Embedding(n_items + 1, N_DIMENSIONS)
-        self.actions = nn.Embedding(len(ACTION_CODES) + 1, N_DIMENSIONS)
-        self.gaps = nn.Embedding(GAP_BUCKETS, N_DIMENSIONS)
-        self.places = nn.Embedding(MAX_ACTIONS, N_DIMENSIONS)
+        self.items = nn.Embedding(n_items + 1, d)
+        self.actions = nn.Embedding(len(ACTION_CODES) + 1, d)
+        self.gaps = nn.Embedding(GAP_BUCKETS, d)
+        self.places = nn.Embedding(shape.max_length, d)
         self.bias = nn.Parameter(torch.zeros(n_items))
-        self.blocks = nn.ModuleList(Block(dropout) for _ in range(N_LAYERS))
-        self.last_norm = nn.LayerNorm(N_DIMENSIONS)
-        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.n_layers))
+        self.last_norm = nn.LayerNorm(d)
+        self.dropout = nn.Dropout(shape.dropout)
         for table in (self.items, self.actions, self.gaps, self.places):
             nn.init.normal_(table.weight, std=0.05)
 

@@ -32,13 +32,13 @@ def result(training_set: TrainingSet) -> Any:
 def test_overfits_32_windows(training_set: TrainingSet, windows: Windows) -> None:
     import torch
 
-    from training.sequence import _Trainer
-    from training.sequence_model import SequenceModel
+    from training.sequence_model import SequenceModel, Shape
+    from training.sequence_trainer import Schedule, SequenceTrainer
 
     torch.manual_seed(0)
     few = windows.take(np.arange(32))
-    model = SequenceModel(len(training_set.items), dropout=0.0)
-    trainer = _Trainer(model, few, "cpu", seed=0, epochs=120)
+    model = SequenceModel(len(training_set.items), Shape(dropout=0.0))
+    trainer = SequenceTrainer(model, few, Schedule(epochs=120), seed=0)
     before = trainer.loss_of(few)
     for _ in range(120):
         trainer.run_epoch()
@@ -74,15 +74,19 @@ def test_a_batch_of_mixed_lengths_is_each_alone(result: Any, windows: Windows) -
         np.testing.assert_allclose(encode(*(part[row : row + 1] for part in parts))[0], whole[row], atol=1e-5)
 
 
-def test_loss_that_is_no_number_stops_the_run(training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.sequence.LEARNING_RATE", 1e30)
+def test_loss_that_is_no_number_stops_the_run(training_set: TrainingSet, windows: Windows) -> None:
+    from training.sequence_model import SequenceModel
+    from training.sequence_trainer import Schedule, SequenceTrainer
+
+    model = SequenceModel(len(training_set.items))
+    trainer = SequenceTrainer(model, windows, Schedule(epochs=3, learning_rate=1e30), seed=3)
     with pytest.raises(TrainingError, match="loss became"):
-        train_sequence(training_set, epochs=3, seed=3, device="cpu")
+        trainer.run_epoch()
 
 
 def test_sampled_loss_learns_too(training_set: TrainingSet, result: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.sequence.FULL_SOFTMAX_ITEMS", 10)
-    monkeypatch.setattr("training.sequence.N_NEGATIVES", 40)
+    monkeypatch.setattr("training.sequence_trainer.FULL_SOFTMAX_ITEMS", 10)
+    monkeypatch.setattr("training.sequence_trainer.N_NEGATIVES", 40)
     sampled = train_sequence(training_set, epochs=2, seed=3, device="cpu")
     assert min(sampled.losses) == pytest.approx(min(result.losses), abs=0.3)
 
