@@ -95,6 +95,11 @@ def show_data(demo: Demo, data: PreparedData) -> None:
     demo.report.data_facts = {name: value for name, value in facts.items() if name != "terms"}
     n_events = facts["history"]["events"] + facts["live"]["events"]
     demo.say(f"{facts['name']}: {n_events:,} events of {facts['users']:,} users, {facts['items']:,} items.")
+    if facts["malformed"] or facts["repeated"]:
+        demo.say(
+            f"Beside them {facts['malformed']:,} malformed events, to be rejected with a reason, and "
+            f"{facts['repeated']:,} repeated ones, counted once."
+        )
     demo.say(f"Terms: {facts['terms']}")
 
 

@@ -103,12 +103,13 @@ def write_folder(source: Source, folder: Path, *, live: float, limit: int, shift
     items = [shift_item(item, offset) for item in source.items()]
     known = {item.item_id for item in items}
     n_items = _write_rows(folder / "history" / "items.jsonl", items)
-    n_users = _write_rows(folder / "history" / "users.jsonl", source.users())
+    _write_rows(folder / "history" / "users.jsonl", source.users())
     facts = {
         "name": source.name,
         "terms": source.terms,
         "items": n_items,
-        "users": n_users,
+        # A catalogue may list users who did nothing, or be missing.
+        "users": len({event.user_id for event in events}),
         "shifted_seconds": int(offset.total_seconds()),
         "repeated": source.repeated,
         "malformed": _write_malformed(folder / "history" / "events-malformed.jsonl", malformed),

@@ -21,6 +21,7 @@ def test_every_line_is_in_history_live_or_malformed(tmp_path: Path) -> None:
     facts = json.loads((tmp_path / "out" / "source.json").read_text())
     assert (facts["history"]["events"], facts["live"]["events"], facts["malformed"]) == (1, 1, 1)
     assert facts["repeated"] == 1
+    assert facts["users"] == 1
     assert (tmp_path / "out" / "history" / "events-malformed.jsonl").read_bytes() == b'{"event_id": "torn\n'
 
 
