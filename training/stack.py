@@ -38,7 +38,6 @@ PARAMETERS: dict[str, Any] = {
     "deterministic": True,
     "force_row_wise": True,
     "num_threads": N_THREADS,
-    # Quiet about unknown categories: they are negative codes, which it takes as missing, as meant.
     "verbosity": -1,
 }
 
@@ -92,7 +91,12 @@ def _train_head(stack: Stack, head: Head, training: Rows, validation: Rows, seed
     import lightgbm
 
     categorical = [RANKING_FEATURES.index(name) for name in CATEGORICAL]
-    facts: dict[str, Any] = {"categorical_feature": categorical, "feature_name": list(RANKING_FEATURES)}
+    facts: dict[str, Any] = {
+        "categorical_feature": categorical,
+        "feature_name": list(RANKING_FEATURES),
+        # Quiet about unknown categories: they are negative codes, which it takes as missing, as meant.
+        "params": {"verbosity": PARAMETERS["verbosity"]},
+    }
     learn = lightgbm.Dataset(training.matrix, training.labels[head], **facts)
     check = lightgbm.Dataset(validation.matrix, validation.labels[head], reference=learn, **facts)
     booster = lightgbm.train(
