@@ -30,7 +30,6 @@ SOCKET_SECONDS = 1.0
 """A reader that waits for a store that hangs is free again after so long; its request went on long before."""
 
 WARM_UP_USER = "warm-up"
-ONLINE = "RECLOOP_FEAST_ONLINE"
 
 
 class FeatureReader:
@@ -106,10 +105,10 @@ class FeatureReader:
         from feast import FeatureStore
 
         if self._opening is None:
-            environment = feast_environment(self._settings)
+            seconds = str(SOCKET_SECONDS)
             # No retries: the client's own take seconds, in which the thread is missing for other requests.
-            limits = f"socket_timeout={SOCKET_SECONDS},socket_connect_timeout={SOCKET_SECONDS},retry=null"
-            os.environ.update(environment | {ONLINE: f"{environment[ONLINE]},{limits}"})
+            limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": "null"}
+            os.environ.update(feast_environment(self._settings, redis=limits))
             self._opening = FeatureStore(repo_path=str(FEATURE_REPO))
         else:
             # The same object again: each one that read its registry keeps a thread that refreshes it.

@@ -42,12 +42,9 @@ class FeastRows:
         from feast import FeatureStore
         from feast.infra.provider import get_provider
 
-        environment = feast_environment(settings)
         # Feast sets no timeout, so a server that hangs would hang this job.
-        environment["RECLOOP_FEAST_ONLINE"] += (
-            f",socket_timeout={TIMEOUT_SECONDS},socket_connect_timeout={TIMEOUT_SECONDS}"
-        )
-        os.environ.update(environment)
+        limits = {"socket_timeout": str(TIMEOUT_SECONDS), "socket_connect_timeout": str(TIMEOUT_SECONDS)}
+        os.environ.update(feast_environment(settings, redis=limits))
         store = FeatureStore(repo_path=str(FEATURE_REPO))
         self._config = store.config
         self._view = store.get_feature_view(USER_RECENT.name)

@@ -27,6 +27,8 @@ def test_yaml_holds_no_secret_and_no_address() -> None:
 
 def test_online_store_is_opened_with_its_password() -> None:
     assert feast_environment(SETTINGS)["RECLOOP_FEAST_ONLINE"] == '"cache:6379,password=geheim"'
+    limited = feast_environment(SETTINGS, redis={"socket_timeout": "2"})["RECLOOP_FEAST_ONLINE"]
+    assert limited == '"cache:6379,password=geheim,socket_timeout=2"'
 
 
 def test_yaml_gives_a_password_back_whatever_it_holds() -> None:
