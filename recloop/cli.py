@@ -6,7 +6,8 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from recloop.clock import parse_time
 from recloop.errors import RecloopError
@@ -33,6 +34,29 @@ def time_argument(text: str) -> datetime:
 
 
 def add_interval(parser: argparse.ArgumentParser) -> None:
-    """Add `--start` and `--end`, the half-open interval `[start, end)` a job works on."""
-    parser.add_argument("--start", type=time_argument, required=True, help="first moment (RFC 3339 or a date, UTC)")
-    parser.add_argument("--end", type=time_argument, required=True, help="end, itself not included")
+    """Add `--start` and `--end`, the half-open interval a job works on, and `--date` for one whole day."""
+    first = parser.add_argument(
+        "--start", type=time_argument, required=True, help="first moment (RFC 3339 or a date, UTC)"
+    )
+    last = parser.add_argument("--end", type=time_argument, required=True, help="end, itself not included")
+    parser.add_argument("--date", type=time_argument, action=_Day, first=first, last=last, help="that day, whole")
+
+
+def add_end(parser: argparse.ArgumentParser, option: str, *, help: str) -> None:
+    """Add `option`, the moment up to which a job reads, and `--date` for the end of a day."""
+    last = parser.add_argument(option, type=time_argument, required=True, help=help)
+    parser.add_argument("--date", type=time_argument, action=_Day, last=last, help="up to the end of that day")
+
+
+class _Day(argparse.Action):
+    """Stands for the options that it fills in, which are then no longer required."""
+
+    def __init__(self, *args: Any, last: argparse.Action, first: argparse.Action | None = None, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._first, self._last = first, last
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        for action, moment in ((self._first, values), (self._last, values + timedelta(days=1))):
+            if action is not None:
+                setattr(namespace, action.dest, moment)
+                action.required = False

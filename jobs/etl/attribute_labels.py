@@ -3,7 +3,7 @@
 Reads the clean events of the dates that [start, end) of ingest time touched, and of the attribution window around them;
 overwrites those dates of `clean.labels`. A late event changes labels up to one window before it (of its impression) and
 after it (an interaction that its impression explains), so those dates are written too.
-Run: python -m jobs.etl.attribute_labels --start 2022-05-01 --end 2022-05-02
+Run: python -m jobs.etl.attribute_labels --date 2022-05-01, or --start TIME --end TIME
 """
 
 from __future__ import annotations

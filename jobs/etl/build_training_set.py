@@ -9,7 +9,7 @@ at all:
   popularity.parquet    popular items per segment known at the holdout's start
   snapshot.json         Iceberg snapshot of each table read, the split, the feature contract, counts
 Times are int64 columns `…_ms`.
-Run: python -m jobs.etl.build_training_set --until 2022-05-01T00:00:00Z --out DIR [--max-examples 60000]
+Run: python -m jobs.etl.build_training_set --date 2022-04-30, or --until TIME, --out DIR [--max-examples 60000]
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m jobs.etl.build_training_set", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--until", type=cli.time_argument, required=True, help="nothing at or after it is read")
+    cli.add_end(parser, "--until", help="nothing at or after it is read")
     parser.add_argument("--out", type=Path, required=True, help="folder to write; replaced when it exists")
     parser.add_argument("--max-examples", type=int, default=MAX_EXAMPLES, help="newest label rows kept (%(default)s)")
     return parser

@@ -3,7 +3,7 @@
 Reads what was ingested in [start, end) from `raw.events`; writes the event dates it touches in `clean.events`, where of
 one event id the first ingested stays, and replaces the interval's rows in `raw.rejected_events`. Event times are cut to
 milliseconds, the grain of every reader. Nothing is published when a critical expectation fails.
-Run: python -m jobs.etl.clean_events --start 2022-05-01 --end 2022-05-02
+Run: python -m jobs.etl.clean_events --date 2022-05-01, or --start TIME --end TIME
 """
 
 from __future__ import annotations

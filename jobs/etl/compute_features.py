@@ -4,7 +4,7 @@ Reads clean events up to the end of the last day, and the catalogue; writes the 
 `item_daily` and `segment_daily` at feature_time = the end of the day. A day that ends after --end is left for the next
 run. All days are computed in one pass; of segments only the newest SEGMENT_DAYS are kept of a long backfill.
 --as-scheduled dates the rows as the daily run would have: created two hours after the day ended.
-Run: python -m jobs.etl.compute_features --start 2022-05-01 --end 2022-05-02 [--as-scheduled]
+Run: python -m jobs.etl.compute_features --date 2022-05-01, or --start TIME --end TIME [--as-scheduled]
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Reads the topic from its last landed offset on, or with --files the `events*` fi
 not, or Parquet). Appends to `raw.events`, nothing twice: an offset, or a line of a file of the same content, lands
 once. A file's events count as having arrived when they happened; one whose time is unreadable or yet to come, at
 --start. Only what arrived in [start, end) lands from files; from the topic all up to now, for the next run to clean.
-Run: python -m jobs.etl.land_events --start 2022-05-01 --end 2022-05-02 [--files DIR]
+Run: python -m jobs.etl.land_events --date 2022-05-01, or --start TIME --end TIME [--files DIR]
 """
 
 from __future__ import annotations

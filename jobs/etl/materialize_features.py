@@ -4,7 +4,7 @@ Reads the offline rows of `user_daily`, `user_profile` and `segment_daily` that 
 --end, and recomputes `user_recent` of the users that clean_events touched since, by the stream's own rule. So a history
 that was backfilled from files, which no stream ever saw, is online too; the stream starts a user's state from there.
 A `user_recent` row goes forward only: one that the stream made newer stays. Copying twice changes nothing.
-Run: python -m jobs.etl.materialize_features --end 2022-05-02 [--full]
+Run: python -m jobs.etl.materialize_features --date 2022-05-01, or --end TIME [--full]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ VIEWS = (USER_PROFILE, USER_DAILY, SEGMENT_DAILY, USER_RECENT)
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line."""
     parser = argparse.ArgumentParser(prog="python -m jobs.etl.materialize_features", description=__doc__)
-    parser.add_argument("--end", type=cli.time_argument, required=True, help="copy rows up to this moment")
+    cli.add_end(parser, "--end", help="copy rows up to this moment")
     parser.add_argument("--full", action="store_true", help="copy all rows, e.g. into an online store that was lost")
     return parser
 
