@@ -1,14 +1,26 @@
-"""The training-set folder: what `jobs.etl.build_training_set` writes and `training` reads, named once.
+"""The training-set folder, named once.
 
+`jobs.etl.build_training_set` writes it from the lake, `training.source_set` from a data source; `training` reads it.
 Times are int64 milliseconds in columns with the suffix `_ms`; an unknown number is NULL, never NaN.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from recloop.features import ITEM_DAILY, RANKING_V1, USER_PROFILE
 from recloop.tables import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def ms(column: str) -> str:
@@ -75,3 +87,34 @@ ITEM_COLUMNS = (
 
 USER_COLUMNS = (Column.USER_ID, *USER_PROFILE.names)
 POPULARITY_COLUMNS = (Column.SEGMENT, "popular_items", "popular_weights")
+
+
+def codes(column: pa.ChunkedArray) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Return the distinct values of a column of texts, in order, and each row's place among them."""
+    import pyarrow.compute as pc
+
+    # Texts are compared once each, not once per row; UTF-8 sorts as Python's own text does.
+    encoded = column.combine_chunks().dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    values: NDArray[np.object_] = encoded.dictionary.to_numpy(zero_copy_only=False)[order].astype(object)
+    return values, places[encoded.indices.to_numpy()]
+
+
+def write_folder(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any]) -> None:
+    """Write tables, by file name without suffix, and the snapshot under another name, then rename the folder.
+
+    Nobody ever reads half of it; a folder that was there is replaced.
+    """
+    import pyarrow.parquet as pq
+
+    aside = out.with_name(f"{out.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for name, table in tables.items():
+        pq.write_table(table, aside / f"{name}.parquet", compression="zstd")
+    (aside / TrainingFile.SNAPSHOT).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    if out.exists():
+        shutil.rmtree(out)
+    aside.rename(out)

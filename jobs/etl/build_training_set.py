@@ -15,32 +15,31 @@ Run: python -m jobs.etl.build_training_set --date 2022-04-30, or --until TIME, -
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.etl.feature_store import open_feature_store
 from jobs.etl.job import Outcome, run_job
 from jobs.etl.lake import create_tables, snapshot_id
-from jobs.etl.training_examples import newest_labels, with_features, with_negatives
+from jobs.etl.training_examples import newest_labels, with_features
 from jobs.etl.user_sequences import HASH, TIME_MS, interactions, with_hash
 from recloop import cli
 from recloop.clock import from_ms, to_ms
 from recloop.features import ITEM_DAILY, RANKING_V1, SEGMENT_DAILY, USER_PROFILE, FeatureView, contract_id
+from recloop.negatives import with_negatives
 from recloop.settings import Settings
 from recloop.splits import TimeSplit, split_by_time
 from recloop.tables import CLEAN_EVENTS, ITEMS, LABELS, Column
+from recloop.training_set import PUBLISHED_MS, ms, write_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 MAX_EXAMPLES = 60_000
-PUBLISHED_MS, FEATURE_TIME_MS = "published_ms", "feature_time_ms"
 READ = (CLEAN_EVENTS, LABELS, ITEMS, *(view.table for view in RANKING_V1.views), SEGMENT_DAILY.table)
 
 
@@ -106,7 +105,7 @@ def read_popularity(spark: SparkSession, at: datetime) -> pa.Table:
     """Return the popular items of each segment known at a moment."""
     from pyspark.sql import functions as F
 
-    time_ms = F.unix_millis(Column.FEATURE_TIME).alias(FEATURE_TIME_MS)
+    time_ms = F.unix_millis(Column.FEATURE_TIME).alias(ms(Column.FEATURE_TIME))
     rows = newest_known(spark, SEGMENT_DAILY, at)
     return rows.select(Column.SEGMENT, *SEGMENT_DAILY.names, time_ms).toArrow().sort_by(Column.SEGMENT.value)
 
@@ -137,21 +136,6 @@ def collect(
         "users": read_users(spark, until),
         "popularity": read_popularity(spark, holdout),
     }
-
-
-def write_folder(out: Path, tables: dict[str, pa.Table], facts: dict[str, Any]) -> None:
-    """Write the folder under another name, then rename it: nobody ever reads half of it."""
-    import pyarrow.parquet as pq
-
-    aside = out.with_name(f"{out.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for name, table in tables.items():
-        pq.write_table(table, aside / f"{name}.parquet", compression="zstd")
-    (aside / "snapshot.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    if out.exists():
-        shutil.rmtree(out)
-    aside.rename(out)
 
 
 def build_training_set(

@@ -1,18 +1,17 @@
-"""The rows of a training set: labels of the later spans, sampled negatives, and features as of each row's time."""
+"""The rows of a training set out of the lake: labels of the later spans, and features as of each row's time."""
 
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobs.etl.negatives import Log, sample_negatives
 from jobs.etl.user_sequences import TIME_MS
 from recloop.features import FeatureService
-from recloop.labels import Head
 from recloop.splits import TimeSplit
 from recloop.tables import LABELS, Column
+from recloop.training_set import codes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,45 +40,6 @@ def newest_labels(labels: DataFrame, split: TimeSplit, *, most: int) -> pa.Table
 _NOT_IN_EXAMPLES = {Column.LABEL_ID, Column.ORIGIN, Column.EVENT_TIME, Column.EVENT_DATE, Column.MODEL_VERSION}
 
 
-def with_negatives(labels: pa.Table, interactions: pa.Table, *, seed: int) -> pa.Table:
-    """Return the label rows and, after each clicked one, its sampled negatives: other items, all labels 0."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    positives = labels.filter(pc.equal(labels[Head.CLICK], 1))
-    users, items = _codes(interactions[Column.USER_ID]), _codes(interactions[Column.ITEM_ID])
-    log = Log(users[1], items[1], interactions[TIME_MS].to_numpy(), len(items[0]))
-    rows, drawn = sample_negatives(
-        log,
-        label_ids=positives[Column.LABEL_ID].to_pylist(),
-        users=np.searchsorted(users[0], positives[Column.USER_ID].to_numpy(zero_copy_only=False)),
-        times_ms=positives[TIME_MS].to_numpy(),
-        seed=seed,
-    )
-    negatives = positives.take(rows)
-    replaced: dict[str, Any] = {Column.ITEM_ID.value: pa.array(items[0][drawn], pa.string())}
-    replaced |= {str(head): pa.array(np.zeros(len(rows)), pa.int32()) for head in Head}
-    # An item that was not shown had no place in the slate, and no chance of it that the log knows.
-    replaced |= {
-        name.value: pa.nulls(len(rows), labels.schema.field(name).type) for name in (Column.POSITION, Column.PROPENSITY)
-    }
-    for name, values in replaced.items():
-        negatives = negatives.set_column(negatives.schema.get_field_index(name), name, values)
-    parts = [
-        table.append_column(Column.SAMPLED.value, pa.array([sampled] * len(table), pa.bool_()))
-        for table, sampled in ((labels, False), (negatives.cast(labels.schema), True))
-    ]
-    order = [
-        (name, "ascending") for name in (TIME_MS, Column.LABEL_ID.value, Column.SAMPLED.value, Column.ITEM_ID.value)
-    ]
-    return pa.concat_tables(parts).sort_by(order)
-
-
-def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    values, codes = np.unique(column.to_numpy(), return_inverse=True)
-    return values, codes.astype(np.int64)
-
-
 def visible_from(spark: SparkSession, service: FeatureService) -> np.ndarray:
     """Return the moments in ms, ascending, at which rows of the service's views became known; 0 before all."""
     from pyspark.sql import functions as F
@@ -101,7 +61,7 @@ def with_features(spark: SparkSession, store: FeatureStore, examples: pa.Table, 
 
     known_at = visible_from(spark, service)
     at = known_at[np.maximum(np.searchsorted(known_at, examples[TIME_MS].to_numpy(), side="right") - 1, 0)]
-    users, items = _codes(examples[Column.USER_ID]), _codes(examples[Column.ITEM_ID])
+    users, items = codes(examples[Column.USER_ID]), codes(examples[Column.ITEM_ID])
     keys, where = np.unique(np.column_stack([users[1], items[1], at]), axis=0, return_inverse=True)
     entities = pa.table(
         {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from jobs.etl.build_training_set import build_training_set, write_folder
+from jobs.etl.build_training_set import build_training_set
 from jobs.etl.compute_features import RUN_DELAY
 from recloop.clock import MS_PER_DAY, from_ms, parse_time
 from recloop.features import ITEM_DAILY, RANKING_V1, SEGMENT_DAILY, USER_PROFILE, contract_id
@@ -182,13 +182,3 @@ class TestFolder:
 
     def facts(self, built: Built) -> dict[str, dict[str, int]]:
         return json.loads((built.folder / "snapshot.json").read_text())  # type: ignore[no-any-return]
-
-
-def test_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    import pyarrow as pa
-
-    out = tmp_path / "sets" / "one"
-    write_folder(out, {"old": pa.table({"x": [1]})}, {})
-    write_folder(out, {"new": pa.table({"x": [1]})}, {"n": 1})
-    assert {path.name for path in out.iterdir()} == {"new.parquet", "snapshot.json"}
-    assert [path.name for path in out.parent.iterdir()] == ["one"]

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
 
 from recloop import training_set
 from recloop.features import FEATURE_VIEWS, RANKING_V1
 from recloop.labels import Head
 from recloop.tables import CLEAN_EVENTS, Column
-from recloop.training_set import EXAMPLE_COLUMNS, INTERACTION_COLUMNS, ITEM_COLUMNS, LABEL_COLUMNS, ms
+from recloop.training_set import (
+    EXAMPLE_COLUMNS,
+    INTERACTION_COLUMNS,
+    ITEM_COLUMNS,
+    LABEL_COLUMNS,
+    codes,
+    ms,
+    write_folder,
+)
 
 LISTS = [name for name in vars(training_set) if name.endswith("_COLUMNS")]
 
@@ -49,3 +60,22 @@ def test_times_are_written_in_milliseconds_under_names_that_say_so() -> None:
     for columns in (EXAMPLE_COLUMNS, INTERACTION_COLUMNS, ITEM_COLUMNS):
         assert not timestamps & set(columns)
     assert ms(Column.EVENT_TIME) in set(EXAMPLE_COLUMNS) & set(INTERACTION_COLUMNS)
+
+
+def test_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    out = tmp_path / "sets" / "one"
+    write_folder(out, {"old": pa.table({"x": [1]})}, {})
+    write_folder(out, {"new": pa.table({"x": [1]})}, {"n": 1})
+    assert {path.name for path in out.iterdir()} == {"new.parquet", "snapshot.json"}
+    assert [path.name for path in out.parent.iterdir()] == ["one"]
+
+
+def test_codes_count_the_distinct_values_in_order() -> None:
+    values, places = codes(pa.chunked_array([["b", "a"], ["é", "b"]]))
+    assert values.tolist() == ["a", "b", "é"]
+    assert places.tolist() == [1, 0, 2, 1]
+
+
+def test_codes_of_an_empty_column_are_empty() -> None:
+    values, places = codes(pa.chunked_array([], pa.string()))
+    assert (len(values), len(places)) == (0, 0)

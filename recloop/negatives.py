@@ -8,11 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recloop.clock import MS_PER_DAY
+from recloop.labels import Head
+from recloop.tables import Column
+from recloop.training_set import codes, ms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PER_POSITIVE = 4
 POPULARITY_POWER = 0.75
@@ -84,3 +91,44 @@ def uniform(label_id: str, attempt: int, seed: int) -> float:
     """
     digest = blake2b(f"{seed}:{attempt}:{label_id}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53
+
+
+def with_negatives(labels: pa.Table, interactions: pa.Table, *, seed: int) -> pa.Table:
+    """Return the label rows and, after each clicked one, its sampled negatives: other items, all labels 0.
+
+    The column `sampled` tells them apart; rows come by time, label, sampled and item.
+
+    Args:
+        labels: rows of a training set up to their labels; the user of each clicked one is among the interactions.
+        interactions: all of them before the end, at least user, item and time.
+        seed: what every draw is derived from.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    time_ms = ms(Column.EVENT_TIME)
+    positives = labels.filter(pc.equal(labels[Head.CLICK], 1))
+    users, items = codes(interactions[Column.USER_ID]), codes(interactions[Column.ITEM_ID])
+    log = Log(users[1], items[1], interactions[time_ms].to_numpy(), len(items[0]))
+    rows, drawn = sample_negatives(
+        log,
+        label_ids=positives[Column.LABEL_ID].to_pylist(),
+        users=np.searchsorted(users[0], positives[Column.USER_ID].to_numpy(zero_copy_only=False)),
+        times_ms=positives[time_ms].to_numpy(),
+        seed=seed,
+    )
+    negatives = positives.take(rows)
+    replaced: dict[str, Any] = {Column.ITEM_ID.value: pa.array(items[0][drawn], pa.string())}
+    replaced |= {str(head): pa.array(np.zeros(len(rows)), pa.int32()) for head in Head}
+    # An item that was not shown had no place in the slate, and no chance of it that the log knows.
+    replaced |= {
+        name.value: pa.nulls(len(rows), labels.schema.field(name).type) for name in (Column.POSITION, Column.PROPENSITY)
+    }
+    for name, values in replaced.items():
+        negatives = negatives.set_column(negatives.schema.get_field_index(name), name, values)
+    parts = [
+        table.append_column(Column.SAMPLED.value, pa.array([sampled] * len(table), pa.bool_()))
+        for table, sampled in ((labels, False), (negatives.cast(labels.schema), True))
+    ]
+    order = (time_ms, Column.LABEL_ID.value, Column.SAMPLED.value, Column.ITEM_ID.value)
+    return pa.concat_tables(parts).sort_by([(name, "ascending") for name in order])
