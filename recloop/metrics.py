@@ -1,12 +1,15 @@
-"""Offline metrics. Lists are of one request: `hits[i]` tells whether the item at rank i (0 at the top) is relevant.
+"""Offline metrics of slates; those of heads are in `recloop.head_metrics`.
 
+Lists are of one request: `hits[i]` tells whether the item at rank i (0 at the top) is relevant. What is shown is judged
+over all requests together, each list an array of catalogue rows.
 Definitions follow Järvelin and Kekäläinen (2002) for ndcg@k with binary gains, and the usual ones for the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,32 +56,50 @@ def ndcg_at_k(hits: Sequence[bool], k: int, *, n_relevant: int) -> float:
     return float(gained / ideal) if n_relevant else 0.0
 
 
-def auc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Return the chance that a positive scores above a negative, ties counting half; NaN with one class only.
+def intra_list_diversity(slates: Sequence[NDArray[np.int64]], categories: Sequence[Collection[str]]) -> float:
+    """Return how unlike the items of a list are, averaged over the lists: 0 (same categories) to 1 (none in common).
 
-    >>> auc([0, 1, 1, 0], [0.1, 0.9, 0.4, 0.4])  # of 4 pairs 3 are right and 1 is a tie
-    0.875
+    Of a list it is the mean over its pairs of 1 - Jaccard similarity of their categories: the intra-list similarity of
+    Ziegler et al. (2005), turned round and divided by the number of pairs. `categories[row]` are those of catalogue row
+    `row`. Two items without any count as alike, so that a poor catalogue does not look diverse. A list of fewer than
+    two items is left out; NaN when all are.
+
+    >>> intra_list_diversity([np.array([0, 1, 2])], [["a", "b"], ["b"], ["c"]])  # (1/2 + 1 + 1) / 3
+    0.8333333333333334
     """
-    positive = np.asarray(labels, dtype=bool)
-    values = np.asarray(scores, dtype=np.float64)
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if not n_positive or not n_negative:
-        return float("nan")
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+    means = []
+    for slate in slates:
+        pairs = list(combinations([frozenset(categories[row]) for row in slate], 2))
+        if pairs:
+            means.append(sum(len(one ^ other) / (len(one | other) or 1) for one, other in pairs) / len(pairs))
+    return float(np.mean(means)) if means else float("nan")
 
 
-def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the mean negative log-likelihood; probabilities are clipped to [1e-7, 1 - 1e-7]; NaN when empty."""
-    truth = np.asarray(labels, dtype=np.float64)
-    chance = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-7, 1 - 1e-7)
-    return float(-(truth * np.log(chance) + (1 - truth) * np.log(1 - chance)).mean()) if len(truth) else float("nan")
+def catalogue_coverage(slates: Sequence[NDArray[np.int64]], *, n_items: int) -> float:
+    """Return the share of the catalogue's items that at least one list shows (Ge et al. 2010); 0 without lists.
+
+    >>> catalogue_coverage([np.array([0, 1]), np.array([1, 2])], n_items=4)
+    0.75
+    """
+    return len(set().union(*(slate.tolist() for slate in slates))) / n_items
+
+
+def novelty(slates: Sequence[NDArray[np.int64]], shares: NDArray[np.float64]) -> float:
+    """Return -log2 of an item's share of all interactions, averaged over all places shown; NaN when none is.
+
+    The free-discovery model of Vargas and Castells (2011): the bits of surprise in meeting the item by chance.
+    `shares[row]` is that of catalogue row `row`; smooth it, for an item without any would be infinitely novel.
+
+    >>> novelty([np.array([0, 1]), np.array([0])], np.array([1 / 2, 1 / 4, 1 / 4]))  # (1 + 2 + 1) / 3
+    1.3333333333333333
+    """
+    shown = np.concatenate(slates) if len(slates) else np.empty(0, dtype=np.int64)
+    return float(-np.log2(shares[shown]).mean()) if len(shown) else float("nan")
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the bounds of its bootstrap interval."""
+    """A mean, or what a metric gives on all rows, with the bounds of its bootstrap interval."""
 
     mean: float
     low: float

@@ -21,15 +21,18 @@ from numpy.typing import NDArray
 
 from recloop import cli
 from recloop.errors import TrainingError
+from recloop.head_metrics import auc, grouped_auc, log_loss
 from recloop.metrics import (
-    auc,
     average_precision_at_k,
     bootstrap_interval,
-    log_loss,
+    catalogue_coverage,
+    intra_list_diversity,
     ndcg_at_k,
+    novelty,
     precision_at_k,
     recall_at_k,
 )
+from recloop.ranking import Items
 from recloop.recommend import Recommender
 from recloop.settings import Settings, load_settings
 from recloop.slates import value
@@ -113,7 +116,7 @@ def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: S
     ndcg: dict[str, NDArray[np.float64]] = {}
     offline: dict[str, Any] = {}
     for name, lists in slates.items():
-        ndcg[name], offline[name] = _measure(lists, known, popularity)
+        ndcg[name], offline[name] = _measure(lists, known, popularity, recommender.items)
     difference = bootstrap_interval(ndcg[MODEL] - ndcg[POPULARITY], groups=users, seed=settings.seed)
     offline["ndcg_difference_interval"] = [difference.low, difference.high]
     offline["n_requests"], offline["n_users"] = len(requests), len(set(users))
@@ -161,20 +164,20 @@ def _shares(recommender: Recommender, training_set: TrainingSet) -> NDArray[np.f
 
 
 def _measure(
-    slates: list[Ints], relevant: list[Ints], shares: NDArray[np.float64]
+    slates: list[Ints], relevant: list[Ints], shares: NDArray[np.float64], items: Items
 ) -> tuple[NDArray[np.float64], dict[str, float]]:
     hits = [np.isin(slate, wanted).tolist() for slate, wanted in zip(slates, relevant, strict=True)]
     counts = [len(wanted) for wanted in relevant]
     pairs = list(zip(hits, counts, strict=True))
     ndcg = np.array([ndcg_at_k(hit, K, n_relevant=n) for hit, n in pairs])
-    shown = np.concatenate(slates)
     return ndcg, {
         f"ndcg_at_{K}": float(ndcg.mean()),
         f"map_at_{K}": float(np.mean([average_precision_at_k(hit, K, n_relevant=n) for hit, n in pairs])),
         f"precision_at_{K}": float(np.mean([precision_at_k(hit, K) for hit in hits])),
         f"recall_at_{K}": float(np.mean([recall_at_k(hit, K, n_relevant=n) for hit, n in pairs])),
-        f"coverage_at_{K}": len(np.unique(shown)) / len(shares),
-        f"novelty_at_{K}": float(-np.log2(shares[shown]).mean()) if len(shown) else 0.0,
+        f"coverage_at_{K}": catalogue_coverage(slates, n_items=len(items)),
+        f"novelty_at_{K}": novelty(slates, shares),
+        f"diversity_at_{K}": intra_list_diversity(slates, items.categories),
     }
 
 
@@ -199,21 +202,6 @@ def _heads(recommender: Recommender, training_set: TrainingSet) -> dict[str, dic
         }
         found[str(head)] = {name: number for name, number in numbers.items() if not np.isnan(number)}
     return found
-
-
-def grouped_auc(labels: NDArray[Any], scores: NDArray[Any], groups: NDArray[Any]) -> float:
-    """Return the AUC within each group that has both labels, weighted by its rows; NaN when no group has.
-
-    >>> grouped_auc(np.array([0, 1, 1, 0]), np.array([1, 2, 1, 2]), np.array(["a", "a", "b", "b"]))  # (2 + 0) / 4
-    0.5
-    """
-    total, n = 0.0, 0
-    order = np.argsort(groups, kind="stable")
-    for own in np.split(order, np.flatnonzero(groups[order][1:] != groups[order][:-1]) + 1):
-        if 0 < labels[own].sum() < len(own):
-            total += auc(labels[own], scores[own]) * len(own)
-            n += len(own)
-    return total / n if n else float("nan")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from recloop.metrics import (
-    auc,
     average_precision_at_k,
     bootstrap_interval,
-    log_loss,
+    catalogue_coverage,
+    intra_list_diversity,
     ndcg_at_k,
+    novelty,
     precision_at_k,
     recall_at_k,
 )
@@ -48,19 +49,34 @@ def test_recall_is_over_all_relevant_items() -> None:
     assert recall_at_k([True, False, True], 2, n_relevant=4) == pytest.approx(1 / 4)
 
 
-def test_auc_equals_the_count_over_pairs() -> None:
-    rng = np.random.default_rng(3)
-    labels, scores = rng.integers(0, 2, 60), rng.integers(0, 7, 60)  # few values: many ties
-    pairs = [(p > n) + (p == n) / 2 for p in scores[labels == 1] for n in scores[labels == 0]]
-    assert auc(labels, scores) == pytest.approx(np.mean(pairs))
+def test_diversity_is_a_mean_over_pairs_then_over_lists() -> None:
+    categories = [("a", "b"), ("b",), ("c",), ("b", "a")]
+    slates = [np.array([0, 1, 2]), np.array([0, 3]), np.array([2])]
+    # pairs of the first: {a,b}{b} 1 - 1/2, {a,b}{c} 1, {b}{c} 1; the second's are the same set; the third has no pair
+    assert intra_list_diversity(slates, categories) == pytest.approx(((1 / 2 + 1 + 1) / 3 + 0) / 2)
 
 
-def test_auc_of_one_class_is_unknown() -> None:
-    assert math.isnan(auc([1, 1], [0.2, 0.3]))
+def test_items_without_categories_are_alike_and_unlike_all_others() -> None:
+    assert intra_list_diversity([np.array([0, 1, 2])], [(), (), ("a",)]) == pytest.approx((0 + 1 + 1) / 3)
 
 
-def test_log_loss_by_hand() -> None:
-    assert log_loss([1, 0], [0.8, 0.4]) == pytest.approx(-(math.log(0.8) + math.log(0.6)) / 2)
+def test_diversity_without_pairs_is_unknown() -> None:
+    assert math.isnan(intra_list_diversity([np.array([0])], [("a",)]))
+    assert math.isnan(intra_list_diversity([], [("a",)]))
+
+
+def test_coverage_counts_an_item_once() -> None:
+    assert catalogue_coverage([np.array([0, 4]), np.array([4, 0, 2])], n_items=8) == pytest.approx(3 / 8)
+    assert catalogue_coverage([], n_items=8) == 0.0
+
+
+def test_novelty_is_over_all_places() -> None:
+    shares = np.array([1 / 2, 1 / 8, 3 / 8])
+    slates = [np.array([0, 1]), np.array([1])]
+    # 1 bit and 3 bits in the first list, 3 in the second: no mean of means, which would be (2 + 3) / 2
+    assert novelty(slates, shares) == pytest.approx((1 + 3 + 3) / 3)
+    assert math.isnan(novelty([np.array([], dtype=np.int64)], shares))
+    assert math.isnan(novelty([], shares))
 
 
 def test_interval_of_a_constant_is_the_constant() -> None:

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from recloop.metrics import bootstrap_interval
 from recloop.settings import Settings
-from training.evaluate import BY_SEGMENT, MODEL, POPULARITY, Evaluation, evaluate_bundle, grouped_auc, main
+from training.evaluate import BY_SEGMENT, MODEL, POPULARITY, Evaluation, evaluate_bundle, main
 
 pytestmark = pytest.mark.slow
 
@@ -37,17 +36,19 @@ def test_per_request_numbers_are_aligned(evaluation: Evaluation, quick_settings:
     assert evaluation.offline[MODEL]["ndcg_at_10"] == pytest.approx(evaluation.ndcg[MODEL].mean())
 
 
+def test_what_is_shown_is_within_its_bounds(evaluation: Evaluation) -> None:
+    for name in (MODEL, POPULARITY, BY_SEGMENT):
+        shown = evaluation.offline[name]
+        assert 10 / 60 <= shown["coverage_at_10"] <= 1  # at least one slate's share of the 60 items
+        assert shown["novelty_at_10"] > 0
+        assert 0 <= shown["diversity_at_10"] <= 1
+    # each user likes one kind of item: what the model shows is more alike than what everyone likes
+    assert evaluation.offline[MODEL]["diversity_at_10"] < evaluation.offline[POPULARITY]["diversity_at_10"]
+
+
 def test_command_writes_the_report(trained: tuple[Path, Any], folder: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     assert main(["--bundle", str(trained[0]), "--training-set", str(folder), "--report", str(report)]) == 0
     found = json.loads(report.read_text())
     assert found["offline"]["model"].keys() == found["offline"]["popularity"].keys()
     assert set(found["heads"]) == {"click", "like", "hide"}
-
-
-def test_gauc_weighs_groups_by_rows() -> None:
-    labels = np.array([1, 0, 0, 1, 0, 1])
-    scores = np.array([3.0, 2.0, 1.0, 0.0, 1.0, 5.0])
-    groups = np.array(["a", "a", "a", "b", "b", "c"])
-    # a: 1.0 over 3 rows, b: 0.0 over 2 rows, c has positives only
-    assert grouped_auc(labels, scores, groups) == pytest.approx((1.0 * 3 + 0.0 * 2) / 5)

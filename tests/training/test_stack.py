@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from recloop.errors import TrainingError
+from recloop.head_metrics import auc
 from recloop.labels import Head
-from recloop.metrics import auc
 from recloop.ranking import RANKING_FEATURES
 from training.stack import fit_curve, train_stack
 from training.stack_rows import Rows
