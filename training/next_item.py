@@ -31,7 +31,7 @@ ACTION, GAP = 1, 1
 
 @dataclass(frozen=True)
 class EpochFigures:
-    """Quality on the held-back training items after an epoch, and what it took until then."""
+    """Quality on the held-back training items after an epoch, and what learning took until then, measuring apart."""
 
     epoch: int
     ndcg_at_10: float
@@ -55,14 +55,15 @@ def fit(
     model = SequenceModel(len(sequences.item_ids), shape).to(device)
     schedule = Schedule(epochs, batch_size=128, learning_rate=1e-3, weight_decay=0.0, windows_per_epoch=len(windows))
     trainer = SequenceTrainer(model, windows, schedule, device=device, seed=seed)
-    started, cpu_started = time.monotonic(), time.process_time()
     figures: list[EpochFigures] = []
+    seconds, cpu_seconds = 0.0, 0.0
     best = copy.deepcopy(model.state_dict())
     for epoch in range(1, epochs + 1):
+        started, cpu_started = time.monotonic(), time.process_time()
         trainer.run_epoch()
+        seconds, cpu_seconds = seconds + time.monotonic() - started, cpu_seconds + time.process_time() - cpu_started
         ranks = rank_targets(model, learned, held_back)
-        spent = time.monotonic() - started, time.process_time() - cpu_started
-        figures.append(EpochFigures(epoch, ndcg(ranks, 10), hit_rate(ranks, 10), *spent))
+        figures.append(EpochFigures(epoch, ndcg(ranks, 10), hit_rate(ranks, 10), seconds, cpu_seconds))
         LOG.info("epoch %d: ndcg@10 %.4f, hr@10 %.4f on held-back items, %.0f s", epoch, *_shown(figures[-1]))
         leader = max(figures, key=lambda each: each.ndcg_at_10)
         if leader is figures[-1]:
