@@ -15,6 +15,7 @@ from recloop.events import Event
 from recloop.features import ITEM_DAILY, RANKING_V1, USER_DAILY, FeatureView
 from tests.lake import DAY_0, event, random_log
 from tests.training.listed_source import ListedSource
+from tests.training.same_numbers import assert_same
 from training.source_features import item_categories, item_features, popular_items, user_features
 from training.source_log import SourceLog, read_log
 from training.source_touches import find_touches
@@ -42,18 +43,6 @@ def newest_by_kernel(view: FeatureView, events: list[Event], day: int) -> Rows:
     return newest
 
 
-def assert_equal(found: Any, expected: Any, what: object) -> None:
-    if isinstance(expected, list):
-        assert len(found) == len(expected), what
-        for one, other in zip(found, expected, strict=True):
-            assert_equal(one, other, what)
-    elif isinstance(expected, float):
-        # Feature tables hold 32-bit floats.
-        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6), what
-    else:
-        assert found == expected, what
-
-
 def grid(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return every pair of a number below `n` and a day from the one before the log."""
     entities, days = np.divmod(np.arange(n * (N_DAYS + 1)), N_DAYS + 1)
@@ -79,7 +68,7 @@ def test_every_entity_and_day_of_a_random_log(view: FeatureView, seed: int) -> N
         values = expected[day].get(ids[entity])
         n_known += values is not None
         for name in names:
-            assert_equal(row[name], None if values is None else values[name], (ids[entity], day, name))
+            assert_same(row[name], None if values is None else values[name], (ids[entity], day, name))
     assert len(ids) < n_known < len(entities)
 
 
@@ -100,7 +89,7 @@ def test_popular_items_of_every_day(seed: int) -> None:
             number, values = newest[row["segment"]]
             assert row["feature_time_ms"] == to_ms(DAY_0 + (number + 1) * DAY)
             for name in ("popular_items", "popular_weights"):
-                assert_equal(row[name], values[name], (row["segment"], day, name))
+                assert_same(row[name], values[name], (row["segment"], day, name))
 
 
 def test_nothing_is_popular_before_a_day_ended() -> None:
@@ -134,6 +123,19 @@ def test_strongest_twenty_categories_are_kept_a_dislike_among_them() -> None:
     assert row["user_category_weights"] == pytest.approx([-1, *[1 / 1.5] * 19])
 
 
+def test_category_that_cancels_out_or_is_too_faint_is_left_out() -> None:
+    # Three clicks are 3, two hides -3; a click of 630 days ago is 2^-21, which six decimals do not show.
+    events = [event(f"c{n}", "click", item=f"c{n}") for n in range(3)]
+    events += [event(f"h{n}", "hide", item=f"h{n}") for n in range(2)]
+    events += [event("old", "click", item="old", at=DAY_0 - 630 * DAY)]
+    log = read(events)
+    categories = {each.item_id: ["faint" if each.item_id == "old" else "even"] for each in events}
+    table = user_features(
+        find_touches(log), item_categories(log.item_ids, categories), np.array([0]), np.array([FIRST_DAY])
+    )
+    assert table.to_pylist()[0]["user_categories"] == []
+
+
 def test_user_whose_items_have_no_category_has_an_empty_list_and_no_null() -> None:
     log = read([event("a", "click")])
     table = user_features(find_touches(log), item_categories(log.item_ids, {}), np.array([0, 0]),
@@ -155,4 +157,4 @@ def test_touch_of_years_ago_still_counts_a_little() -> None:
     last = (DAY_0 + years).date()
     table = item_features(find_touches(log), np.array([0]), np.array([FIRST_DAY + 18 * 365]))
     for name, value in item_daily(events, day=last)["i0"].items():
-        assert_equal(table[name][0].as_py(), value, name)
+        assert_same(table[name][0].as_py(), value, name)
