@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from recloop.events import Action, Event
@@ -59,11 +59,15 @@ def outcome(event: Event) -> dict[Head, bool]:
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One row of the labels table, as far as the rule decides it; `cause` is the impression or organic interaction."""
+    """One row of the labels table, as far as the rule decides it; `cause` is the impression or organic interaction.
+
+    `known_at` is the time of the newest event that made the row: before it, nobody knew all of its outcomes.
+    """
 
     cause: Event
     origin: Origin
     outcomes: frozenset[Head]
+    known_at: datetime
 
 
 def attribute(events: Iterable[Event], *, window: timedelta) -> list[LabelRow]:
@@ -77,6 +81,7 @@ def attribute(events: Iterable[Event], *, window: timedelta) -> list[LabelRow]:
     shown: dict[tuple[str, str], list[Event]] = defaultdict(list)
     causes: dict[str, tuple[Event, Origin]] = {}
     outcomes: dict[str, set[Head]] = defaultdict(set)
+    known_at: dict[str, datetime] = {}
     organic: dict[tuple[str, str, object], str] = {}
     # Impressions first at a tie: an interaction logged at the same millisecond was caused by the impression.
     for event in sorted(ordered, key=lambda event: (event.event_time, event.action != Action.IMPRESSION)):
@@ -84,6 +89,7 @@ def attribute(events: Iterable[Event], *, window: timedelta) -> list[LabelRow]:
         if event.action == Action.IMPRESSION:
             shown[pair].append(event)
             causes[event.event_id] = (event, Origin.IMPRESSION)
+            known_at[event.event_id] = event.event_time
             continue
         cause = _cause(event, shown[pair], window)
         if cause is None:
@@ -92,7 +98,8 @@ def attribute(events: Iterable[Event], *, window: timedelta) -> list[LabelRow]:
         else:
             cause_id = cause.event_id
         outcomes[cause_id].update(head for head, positive in outcome(event).items() if positive)
-    rows = [LabelRow(event, origin, frozenset(outcomes[key])) for key, (event, origin) in causes.items()]
+        known_at[cause_id] = max(event.event_time, known_at.get(cause_id, event.event_time))
+    rows = [LabelRow(event, origin, frozenset(outcomes[key]), known_at[key]) for key, (event, origin) in causes.items()]
     return sorted(rows, key=lambda row: (row.cause.event_time, row.cause.event_id))
 
 

@@ -49,6 +49,7 @@ class Column(StrEnum):
     LONG_VIEW = "long_view"
     LIKE = "like"
     HIDE = "hide"
+    KNOWN_AT = "known_at"
     # catalogue
     TITLE = "title"
     CATEGORIES = "categories"
@@ -147,6 +148,7 @@ LABELS = Table(
         Column.LONG_VIEW: "int",
         Column.LIKE: "int",
         Column.HIDE: "int",
+        Column.KNOWN_AT: "timestamp",
     },
     Column.EVENT_DATE,
 )

@@ -36,6 +36,7 @@ class TrainingFile(StrEnum):
     """Files of the folder."""
 
     EXAMPLES = "examples.parquet"
+    EXPOSURES = "exposures.parquet"
     INTERACTIONS = "interactions.parquet"
     ITEMS = "items.parquet"
     USERS = "users.parquet"
@@ -63,6 +64,16 @@ EXAMPLE_COLUMNS = (
     *(name for view in RANKING_V1.views for name in RANKING_V1.names(view)),
 )
 """One row per label of the stack and holdout spans, or sampled negative, with its point-in-time features."""
+
+EXPOSURE_COLUMNS = (
+    Column.USER_ID,
+    Column.ITEM_ID,
+    ms(Column.EVENT_TIME),
+    ms(Column.KNOWN_AT),
+    Column.SURFACE,
+    *LABEL_COLUMNS,
+)
+"""Every label row that an impression began, of all spans, in order of known_at: what statistics are counted from."""
 
 INTERACTION_COLUMNS = (
     Column.USER_ID,

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from recloop.labels import Head
 from recloop.tables import Column, Origin
+from recloop.training_set import EXPOSURE_COLUMNS, ms
 from training.dataset import Ints
 from training.source_log import TIME_MS, Bools, SourceLog
 
@@ -29,7 +30,7 @@ def label_rows(log: SourceLog, *, window: timedelta, start_ms: int, most: int | 
 
     An outcome is an interaction less than `window` after its impression, as far as the log goes.
     """
-    rows, outcomes = attribute(log, window=window)
+    rows, outcomes, _ = attribute(log, window=window)
     late = log.times_ms[rows] >= start_ms
     rows, outcomes = rows[late], outcomes[late]
     causes = log.columns.take(rows)
@@ -46,8 +47,24 @@ def label_rows(log: SourceLog, *, window: timedelta, start_ms: int, most: int | 
     return kept.sort_by([(TIME_MS, "ascending"), (Column.LABEL_ID.value, "ascending")])
 
 
-def attribute(log: SourceLog, *, window: timedelta) -> tuple[Ints, Bools]:
-    """Return the places in the log of all label rows' causes, ascending, and their outcomes, a column per head."""
+def exposure_rows(log: SourceLog, *, window: timedelta) -> pa.Table:
+    """Return the label rows that an impression began, in the order their outcomes were known: `exposures.parquet`."""
+    rows, outcomes, known_ms = attribute(log, window=window)
+    shown = ~log.interacted[rows]
+    rows, outcomes, known_ms = rows[shown], outcomes[shown], known_ms[shown]
+    causes = log.columns.take(rows)
+    columns = {name: causes[name] for name in EXPOSURE_COLUMNS if name in causes.column_names} | {
+        ms(Column.KNOWN_AT): pa.array(known_ms),
+        **{head.value: pa.array(outcomes[:, place].astype(np.int32)) for place, head in enumerate(Head)},
+    }
+    order = [(str(name), "ascending") for name in (ms(Column.KNOWN_AT), Column.USER_ID, Column.ITEM_ID)]
+    return pa.table({str(name): columns[name] for name in EXPOSURE_COLUMNS}).sort_by(order)
+
+
+def attribute(log: SourceLog, *, window: timedelta) -> tuple[Ints, Bools, Ints]:
+    """Return the places in the log of all label rows' causes, ascending, their outcomes, a column per head, and the
+    time of the newest event of each row.
+    """  # noqa: D205 - one sentence reads better than two
     done, cause = np.flatnonzero(log.interacted), _causes(log)
     age_ms = log.times_ms[done] - log.times_ms[cause]
     organic = (cause < 0) | (age_ms >= window // timedelta(milliseconds=1))
@@ -57,8 +74,10 @@ def attribute(log: SourceLog, *, window: timedelta) -> tuple[Ints, Bools]:
     outcomes = np.zeros((len(log), len(Head)), dtype=np.bool_)
     for place in range(len(Head)):
         outcomes[cause[log.heads[done, place]], place] = True
+    known_ms = log.times_ms.copy()
+    np.maximum.at(known_ms, cause, log.times_ms[done])
     rows = np.flatnonzero(is_cause)
-    return rows, outcomes[rows]
+    return rows, outcomes[rows], known_ms[rows]
 
 
 def _causes(log: SourceLog) -> Ints:

@@ -27,7 +27,7 @@ from recloop.tables import Column
 from recloop.training_set import EVENT_HASH, PUBLISHED_MS, write_folder
 from training.dataset import Ints
 from training.source_features import item_categories, item_features, popular_items, user_features
-from training.source_labels import label_rows
+from training.source_labels import exposure_rows, label_rows
 from training.source_log import TIME_MS, SourceLog, interaction_rows, read_log
 from training.source_touches import Touches, find_touches, newest_readable_day
 
@@ -73,6 +73,7 @@ def build_source_set(
     items, users, touches = list(source.items()), list(source.users()), find_touches(log)
     tables = {
         "examples": _with_features(examples, log, touches, items, users, run_delay=run_delay),
+        "exposures": exposure_rows(log, window=window),
         "interactions": interactions,
         "items": _items(items, examples, log, touches, day=_newest_day(split.holdout_ms, run_delay)),
         "users": _users([user for user in users if _known_ms(user) <= split.end_ms]),

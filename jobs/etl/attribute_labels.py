@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _CAUSE, _HEADS = "cause", [str(head) for head in Head]
 _PAIR = [Column.USER_ID, Column.ITEM_ID]
-_ROW = [name for name in LABELS.columns if name not in {*_HEADS, Column.LABEL_ID, Column.ORIGIN}]
+_ROW = [name for name in LABELS.columns if name not in {*_HEADS, Column.LABEL_ID, Column.ORIGIN, Column.KNOWN_AT}]
 """Columns that a label row takes over from its cause."""
 
 
@@ -59,12 +59,13 @@ def attribute(events: DataFrame, *, window: timedelta) -> DataFrame:
     shown = events.where(F.col(Column.ACTION) == Action.IMPRESSION)
     done = events.where(F.col(Column.ACTION) != Action.IMPRESSION).select(Column.EVENT_ID, *_ROW, *heads)
     caused = done.join(_causes(done, shown, window), Column.EVENT_ID, "left")
-    explained = caused.where(F.col(_CAUSE).isNotNull()).groupBy(_CAUSE).agg(*_any_head())
+    explained = caused.where(F.col(_CAUSE).isNotNull()).groupBy(_CAUSE).agg(*_any_head(), _newest())
     impressions = (
         shown.select(Column.EVENT_ID, *_ROW)
         .join(explained.withColumnRenamed(_CAUSE, Column.EVENT_ID), Column.EVENT_ID, "left")
         .withColumn(Column.ORIGIN, F.lit(str(Origin.IMPRESSION)))
         .fillna(0, _HEADS)
+        .withColumn(Column.KNOWN_AT, F.coalesce(Column.KNOWN_AT, Column.EVENT_TIME))
     )
     rows = impressions.unionByName(_organic(caused.where(F.col(_CAUSE).isNull()).drop(_CAUSE)))
     return conform(rows.withColumnRenamed(Column.EVENT_ID, Column.LABEL_ID), LABELS)
@@ -95,14 +96,20 @@ def _organic(unexplained: DataFrame) -> DataFrame:
     from pyspark.sql import functions as F
 
     first = F.min_by(F.struct(Column.EVENT_ID, *_ROW), F.col(Column.EVENT_ID))
-    grouped = unexplained.groupBy(*_PAIR, Column.EVENT_TIME).agg(first.alias("row"), *_any_head())
-    return grouped.select("row.*", *_HEADS).withColumn(Column.ORIGIN, F.lit(str(Origin.ORGANIC)))
+    grouped = unexplained.groupBy(*_PAIR, Column.EVENT_TIME).agg(first.alias("row"), *_any_head(), _newest())
+    return grouped.select("row.*", *_HEADS, Column.KNOWN_AT).withColumn(Column.ORIGIN, F.lit(str(Origin.ORGANIC)))
 
 
 def _any_head() -> list[object]:
     from pyspark.sql import functions as F
 
     return [F.max(head).alias(head) for head in _HEADS]
+
+
+def _newest() -> object:
+    from pyspark.sql import functions as F
+
+    return F.max(Column.EVENT_TIME).alias(Column.KNOWN_AT)
 
 
 def touched_dates(spark: SparkSession, *, start: datetime, end: datetime) -> list[date]:

@@ -3,6 +3,7 @@
 Reads the lake and, through Feast's point-in-time join, the offline store. Writes to the folder --out, complete or not
 at all:
   examples.parquet      label rows of the stack and holdout spans (recloop.splits), sampled negatives, their features
+  exposures.parquet     every label row that an impression began, with the moment its outcomes were known
   interactions.parquet  every interaction, by user and time
   items.parquet         the catalogue with its newest features known at the holdout's start
   users.parquet         profiles
@@ -32,8 +33,8 @@ from recloop.features import ITEM_DAILY, RANKING_V1, SEGMENT_DAILY, USER_PROFILE
 from recloop.negatives import with_negatives
 from recloop.settings import Settings
 from recloop.splits import TimeSplit, split_by_time
-from recloop.tables import CLEAN_EVENTS, ITEMS, LABELS, Column
-from recloop.training_set import PUBLISHED_MS, ms, write_folder
+from recloop.tables import CLEAN_EVENTS, ITEMS, LABELS, Column, Origin
+from recloop.training_set import EXPOSURE_COLUMNS, PUBLISHED_MS, ms, write_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,6 +102,17 @@ def read_items(spark: SparkSession, at: datetime, met: pa.ChunkedArray) -> pa.Ta
     )
 
 
+def read_exposures(spark: SparkSession, until: datetime) -> pa.Table:
+    """Return the label rows of impressions whose outcomes were all known before `until`, in the order they became so."""
+    from pyspark.sql import functions as F
+
+    rows = spark.table(LABELS.full_name).where(F.col(Column.ORIGIN) == Origin.IMPRESSION.value)
+    times = {ms(name): F.unix_millis(name) for name in (Column.EVENT_TIME, Column.KNOWN_AT)}
+    known = rows.where(F.col(Column.KNOWN_AT) < F.lit(until)).withColumns(times).select(*EXPOSURE_COLUMNS)
+    order = [(str(name), "ascending") for name in (ms(Column.KNOWN_AT), Column.USER_ID, Column.ITEM_ID)]
+    return known.toArrow().sort_by(order)
+
+
 def read_popularity(spark: SparkSession, at: datetime) -> pa.Table:
     """Return the popular items of each segment known at a moment."""
     from pyspark.sql import functions as F
@@ -131,6 +143,7 @@ def collect(
     holdout = from_ms(split.holdout_ms)
     return split, {
         "examples": examples,
+        "exposures": read_exposures(spark, until),
         "interactions": log,
         "items": read_items(spark, holdout, met),
         "users": read_users(spark, until),
