@@ -10,12 +10,17 @@ it lies on the interaction, which comes after the impression.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+import struct
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from recloop.catalog import CatalogItem, CatalogUser
+from recloop.clock import MS_PER_HOUR, from_ms, to_ms
 from recloop.errors import SourceError
 from recloop.events import Action, Event
 from recloop.sources.base import Row, build, number, read_table, time_of
@@ -28,20 +33,33 @@ FLAGS = {
     "is_forward": Action.SHARE,
     "is_hate": Action.HIDE,
 }
+LOGS, LIKE_OR_HATE_LOGS, HISTORIES = "log_*.csv*", "processed_*.csv*", "history_*.csv*"
 LOG_COLUMNS = ("user_id", "video_id", "time_ms", *FLAGS, "long_view", "play_time_ms", "duration_ms", "tab")
+LIKE_OR_HATE_COLUMNS = (*(name for name in LOG_COLUMNS if name not in ("is_like", "is_hate", "tab")), "label")
 HISTORY_COLUMNS = ("user_id", "last_time_ms", "watch_seq", "like_seq", "long_watch_seq")
 VIDEO_COLUMNS = ("video_id", "author_id", "video_type", "upload_dt", "video_duration", "tag")
 USER_COLUMNS = ("user_id", "user_active_degree")
-HISTORY_WATCHES = 20
+UNKNOWN = ("", "UNKNOWN", "-124")
+"""What the feature tables hold where a value is not known."""
+
+HISTORY_WATCHES = 50
+"""How many watches of a history become events; the shared part lists no more, a longer list is cut to its newest."""
+
 MAX_PLAY_MS = 86_400_000
 
 
 class KuaiRand:
     """The adapter of a folder with `log_*.csv`, `user_features_*.csv`, `video_features_basic_*.csv`, plain or gzipped.
 
+    The files may lie in the folder's `data`, as in the archives of KuaiRand-Pure, -1K and -27K; their daily statistics
+    of videos are not read. Of several rows for a video or a user, the first counts.
+
     A file `history_*.csv` is read where it is there: each user's watches before the log, oldest first, with one time
     for the last of them. The newest HISTORY_WATCHES become events one hour apart that end at that time: their order is
     real, their times are not, and no impression is made of them.
+
+    Where no `log_*.csv` is there, `processed_*.csv` is read: only exposures that ended in an explicit like (`label` 1,
+    in place of `is_like`) or hate (`label` 0, in place of `is_hate`), without a tab. There the catalogue may be missing.
 
     The published logs hold thousands of rows twice (same user, video and millisecond): such an exposure counts once.
     """
@@ -55,108 +73,219 @@ class KuaiRand:
         self.repeated = 0
 
     def events(self) -> Iterator[Event]:
-        """Yield the events of all logs, oldest first; holds them in memory to sort them."""
-        events: list[Event] = []
-        seen: set[str] = set()
+        """Yield the events of all logs, oldest first; at one time in the order of the files.
+
+        Reads every file to its end before the first event. Holds rows, not events: 44 bytes each and every text once.
+        """
         self.repeated = 0
-        for path in self._files("log_*.csv*", required=True):
-            for line, row in read_table(path, columns=LOG_COLUMNS):
-                key = f"{row['user_id']}-{row['video_id']}-{row['time_ms']}"
-                if key in seen:
-                    self.repeated += 1
-                    continue
-                seen.add(key)
-                events += _exposure(path, line, row, key)
-        for path in self._files("history_*.csv*"):
-            for line, row in read_table(path, columns=HISTORY_COLUMNS):
-                if (user := row["user_id"]) not in seen:
+        rows, values = self._rows()
+        moment, seen = -1, set[tuple[int, ...]]()
+        for place in rows.by_time():
+            row = rows[place]
+            if row.time_ms != moment:
+                moment, seen = row.time_ms, set()
+            key = row.user, row.video, row.age
+            if key in seen:
+                self.repeated += 1
+                continue
+            seen.add(key)
+            yield from _events(row, values)
+
+    def _rows(self) -> tuple[_PackedRows, Sequence[Any]]:
+        rows, codes = _PackedRows(), _Codes()
+        rows.extend(_exposure(path, line, fields, codes) for path, line, fields in self._exposures())
+        seen: set[str] = set()
+        for path in self._files(HISTORIES):
+            for line, fields in read_table(path, columns=HISTORY_COLUMNS):
+                if (user := fields["user_id"]) not in seen:
                     seen.add(user)
-                    events += _history(path, line, row)
-        events.sort(key=lambda event: event.event_time)  # stable: an impression stays before what it caused
-        yield from events
+                    rows.extend(_history(path, line, fields, codes))
+        return rows, list(codes)
+
+    def _exposures(self) -> Iterator[tuple[Path, int, Row]]:
+        logs = self._files(LOGS)
+        for path in logs:
+            for line, row in read_table(path, columns=LOG_COLUMNS):
+                yield path, line, row
+        if not logs:
+            for path in self._files(LIKE_OR_HATE_LOGS, required=True):
+                for line, row in read_table(path, columns=LIKE_OR_HATE_COLUMNS):
+                    yield path, line, _with_flags(path, line, row)
 
     def items(self) -> Iterator[CatalogItem]:
-        """Yield the videos; tags are categories."""
+        """Yield the videos; tags are categories. A `processed_*.csv` without a catalogue gives bare ids."""
         seen: set[str] = set()
-        for path in self._files("video_features_basic_*.csv*", required=True):
+        paths = self._files("video_features_basic_*.csv*", required=bool(self._files(LOGS)))
+        if not paths:
+            videos = dict.fromkeys(row["video_id"] for _, _, row in self._exposures())
+            yield from (CatalogItem(item_id=video) for video in videos)
+        for path in paths:
             for line, row in read_table(path, columns=VIDEO_COLUMNS):
                 if row["video_id"] not in seen:
                     seen.add(row["video_id"])
                     yield _video(path, line, row)
 
     def users(self) -> Iterator[CatalogUser]:
-        """Yield the users; a segment is how active a user is, and every other column is an attribute."""
+        """Yield the users; a segment is how active a user is, and every other known column is an attribute."""
         seen: set[str] = set()
         for path in self._files("user_features_*.csv*"):
             for line, row in read_table(path, columns=USER_COLUMNS):
                 if row["user_id"] not in seen:
                     seen.add(row["user_id"])
-                    attributes = {name: value for name, value in row.items() if value and name != "user_id"}
+                    attributes = {name: row[name] for name in row if name != "user_id" and _known(row[name])}
                     fields = {
                         "user_id": row["user_id"],
-                        "segment": row["user_active_degree"] or None,
+                        "segment": _known(row["user_active_degree"]),
                         "attributes": attributes,
                     }
                     yield build(CatalogUser, path, line, fields)
 
+    @cached_property
+    def _home(self) -> Path:
+        folders = (self._folder, self._folder / "data")
+        with_logs = (folder for folder in folders if _tables(folder, LOGS) or _tables(folder, LIKE_OR_HATE_LOGS))
+        return next(with_logs, self._folder)
+
     def _files(self, pattern: str, *, required: bool = False) -> list[Path]:
-        files = sorted(path for path in self._folder.glob(pattern) if path.name.endswith((".csv", ".csv.gz")))
+        files = _tables(self._home, pattern)
         if required and not files:
-            raise SourceError(f"{self._folder} has no {pattern}; expected KuaiRand's official files there.")
+            asked = f"{LOGS} or {LIKE_OR_HATE_LOGS}" if pattern == LIKE_OR_HATE_LOGS else pattern
+            raise SourceError(f"{self._home} has no {asked}; expected KuaiRand's official files there.")
         return files
 
 
-def _exposure(path: Path, line: int, row: Row, key: str) -> Iterator[Event]:
-    duration = number(path, line, row, "duration_ms")
-    common: dict[str, Any] = {
-        "event_time": time_of(path, line, row, "time_ms"),
-        "user_id": row["user_id"],
-        "item_id": row["video_id"],
-        "slate_id": key,
-        "surface": f"tab {row['tab']}",
-        "duration_ms": min(duration, MAX_PLAY_MS),
-    }
+class _Row(NamedTuple):
+    """An exposure or a watch in the past, as whole numbers; path, user, video, surface and actions are codes."""
 
-    def event(action: Action, **more: Any) -> Event:
-        return build(Event, path, line, {"event_id": f"{key}-{action}", "action": action, **common, **more})
+    time_ms: int
+    path: int
+    line: int
+    user: int
+    video: int
+    surface: int
+    actions: int
+    age: int
+    """Of a watch, how many the user watched after it in the history; -1 is an exposure."""
 
-    yield event(Action.IMPRESSION)
-    for flag, action in FLAGS.items():
-        if number(path, line, row, flag):
-            yield event(action)
+    played_ms: int
+    duration_ms: int
+
+
+class _PackedRows:
+    """Rows in 44 bytes each, where their events would take kilobytes."""
+
+    _layout = struct.Struct("<q6I3i")
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def extend(self, rows: Iterable[_Row]) -> None:
+        for row in rows:
+            self._bytes += self._layout.pack(*row)
+
+    def __getitem__(self, place: int) -> _Row:
+        return _Row._make(self._layout.unpack_from(self._bytes, place * self._layout.size))
+
+    def by_time(self) -> Iterator[int]:
+        """Yield the rows' places, oldest first; of one time in the order they came."""
+        size = self._layout.size
+        times = np.ndarray(len(self._bytes) // size, "<i8", bytes(self._bytes), strides=(size,))
+        yield from np.argsort(times, kind="stable").data
+
+
+class _Codes(dict[Hashable, int]):
+    """A number for each value, given when it is first asked for; `list` gives the values in the order of numbers."""
+
+    def __missing__(self, value: Hashable) -> int:
+        return self.setdefault(value, len(self))
+
+
+def _tables(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.glob(pattern) if path.name.endswith((".csv", ".csv.gz")))
+
+
+def _with_flags(path: Path, line: int, row: Row) -> Row:
+    label = number(path, line, row, "label")
+    if label not in (0, 1):
+        raise SourceError(f"{path.name} line {line}, column label: found {label}, expected 1 (like) or 0 (hate).")
+    return {**row, "is_like": str(label), "is_hate": str(1 - label), "tab": ""}
+
+
+def _exposure(path: Path, line: int, row: Row, codes: _Codes) -> _Row:
+    time_ms = to_ms(time_of(path, line, row, "time_ms"))
+    flagged = [action for flag, action in FLAGS.items() if number(path, line, row, flag)]
     played, is_long = number(path, line, row, "play_time_ms"), number(path, line, row, "long_view")
-    if played > 0 or is_long:
-        action = Action.LONG_VIEW if is_long else Action.VIEW
-        # A view the log itself calls short stays short: the kernel's rule would call some of them long.
-        dwell: dict[str, Any] = (
-            {} if not is_long and played >= min(18_000, duration) else {"dwell_ms": min(played, MAX_PLAY_MS)}
-        )
-        yield event(action, **dwell)
+    play = [Action.LONG_VIEW] if is_long else [Action.VIEW] if played > 0 else []
+    return _Row(
+        time_ms=time_ms,
+        path=codes[path],
+        line=line,
+        user=codes[row["user_id"]],
+        video=codes[row["video_id"]],
+        surface=codes[f"tab {row['tab']}" if row["tab"] else None],
+        actions=codes[(Action.IMPRESSION, *flagged, *play)],
+        age=-1,
+        played_ms=_clipped(played),
+        duration_ms=_clipped(number(path, line, row, "duration_ms")),
+    )
 
 
-def _history(path: Path, line: int, row: Row) -> Iterator[Event]:
-    last = time_of(path, line, row, "last_time_ms")
+def _clipped(ms: int) -> int:
+    # What is negative stays so, for the event model to refuse.
+    return max(-1, min(ms, MAX_PLAY_MS))
+
+
+def _history(path: Path, line: int, row: Row, codes: _Codes) -> Iterator[_Row]:
+    last = to_ms(time_of(path, line, row, "last_time_ms"))
     liked, watched_long = set(row["like_seq"].split()), set(row["long_watch_seq"].split())
-    for place, video in enumerate(reversed(row["watch_seq"].split()[-HISTORY_WATCHES:])):
-        common: dict[str, Any] = {
-            "event_time": last - place * timedelta(hours=1),
-            "user_id": row["user_id"],
-            "item_id": video,
-        }
-        key = f"{row['user_id']}-{video}-history-{place}"
+    for age, video in enumerate(reversed(row["watch_seq"].split()[-HISTORY_WATCHES:])):
         watch = Action.LONG_VIEW if video in watched_long else Action.VIEW
-        yield build(Event, path, line, {"event_id": key, "action": watch, **common})
-        if video in liked:
-            yield build(Event, path, line, {"event_id": f"{key}-like", "action": Action.LIKE, **common})
+        yield _Row(
+            time_ms=last - age * MS_PER_HOUR,
+            path=codes[path],
+            line=line,
+            user=codes[row["user_id"]],
+            video=codes[video],
+            surface=codes[None],
+            actions=codes[(watch, Action.LIKE) if video in liked else (watch,)],
+            age=age,
+            played_ms=0,
+            duration_ms=0,
+        )
+
+
+def _events(row: _Row, values: Sequence[Any]) -> Iterator[Event]:
+    path, user, video = values[row.path], values[row.user], values[row.video]
+    fields = {"event_time": from_ms(row.time_ms), "user_id": user, "item_id": video}
+    if row.age >= 0:
+        key = f"{user}-{video}-history-{row.age}"
+        for action in values[row.actions]:
+            event_id = f"{key}-like" if action == Action.LIKE else key
+            yield build(Event, path, row.line, fields | {"event_id": event_id, "action": action})
+        return
+    key = f"{user}-{video}-{row.time_ms}"
+    fields |= {"slate_id": key, "surface": values[row.surface], "duration_ms": row.duration_ms}
+    for action in values[row.actions]:
+        more = {"event_id": f"{key}-{action}", "action": action} | _dwell(row, action)
+        yield build(Event, path, row.line, fields | more)
+
+
+def _dwell(row: _Row, action: Action) -> dict[str, int]:
+    if action not in (Action.VIEW, Action.LONG_VIEW):
+        return {}
+    # A view the log itself calls short stays short: the kernel's rule would call some of them long.
+    would_be_long = row.played_ms >= min(18_000, row.duration_ms)
+    return {} if action is Action.VIEW and would_be_long else {"dwell_ms": row.played_ms}
 
 
 def _video(path: Path, line: int, row: Row) -> CatalogItem:
-    duration = number(path, line, row, "video_duration") if row["video_duration"] else None
-    attributes = {name: row[name] for name in ("video_type", "upload_type", "music_id", "music_type") if row.get(name)}
+    duration = number(path, line, row, "video_duration") if _known(row["video_duration"]) else None
+    names = ("video_type", "upload_type", "music_id", "music_type")
+    attributes = {name: row[name] for name in names if _known(row.get(name, ""))}
     fields = {
         "item_id": row["video_id"],
-        "categories": [f"tag {tag}" for tag in row["tag"].split(",") if tag],
-        "author_id": row["author_id"] or None,
+        "categories": [f"tag {tag}" for tag in row["tag"].split(",") if _known(tag)],
+        "author_id": _known(row["author_id"]),
         "duration_ms": duration,
         "published_at": _upload_time(path, line, row["upload_dt"]),
         "attributes": attributes,
@@ -165,9 +294,13 @@ def _video(path: Path, line: int, row: Row) -> CatalogItem:
 
 
 def _upload_time(path: Path, line: int, text: str) -> datetime | None:
-    if not text:
+    if not _known(text):
         return None
     try:
         return datetime.strptime(text[:10], "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError as error:
         raise SourceError(f"{path.name} line {line}, column upload_dt: found {text!r}, expected a date.") from error
+
+
+def _known(text: str) -> str | None:
+    return None if text in UNKNOWN else text

@@ -14,24 +14,28 @@ from recloop.events import parse_event
 from recloop.settings import PROJECT_DIR
 from recloop.sources import Source, open_source
 from recloop.sources.base import shift_event
-from tests.recloop.sources.conftest import write_event_files, write_kuairand
+from tests.recloop.sources.conftest import write_event_files, write_kuairand, write_like_or_hate
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
-SHARED = PROJECT_DIR.parent / "shared" / "data" / "kuairand"
+SHARED = PROJECT_DIR.parent / "shared" / "data"
 
 Open = Callable[[Path], Source]
 SOURCES = [
     pytest.param(lambda path: open_source(f"kuairand:{write_kuairand(path)}", downloads=path), id="kuairand"),
+    pytest.param(lambda path: open_source(f"kuairand:{write_like_or_hate(path)}", downloads=path), id="like-or-hate"),
     pytest.param(lambda path: open_source(f"events:{write_event_files(path)}", downloads=path), id="events"),
     pytest.param(
         lambda path: open_source("movielens", downloads=PROJECT_DIR / "var" / "data"),
         id="movielens",
         marks=pytest.mark.slow,
     ),
-    pytest.param(
-        lambda path: open_source(f"kuairand:{SHARED}", downloads=path),
-        id="kuairand-part",
-        marks=[pytest.mark.slow, pytest.mark.skipif(not SHARED.is_dir(), reason="the KuaiRand part is not here")],
+    *(
+        pytest.param(
+            lambda path, folder=folder: open_source(f"kuairand:{folder}", downloads=path),
+            id=f"{folder.name}-part",
+            marks=[pytest.mark.slow, pytest.mark.skipif(not folder.is_dir(), reason=f"{folder.name} is not here")],
+        )
+        for folder in (SHARED / "kuairand", SHARED / "kuairand-like-hate")
     ),
 ]
 

@@ -33,6 +33,19 @@ def write_kuairand(folder: Path) -> Path:
     return folder
 
 
+def write_like_or_hate(folder: Path) -> Path:
+    """Write exposures with an explicit like or hate, as they are cut from KuaiRand-27K; there is no catalogue."""
+    log = (
+        "user_id,video_id,date,hourmin,time_ms,is_click,is_follow,is_comment,is_forward,long_view,play_time_ms,"
+        "duration_ms,comment_stay_time,is_profile_enter,label,timestamp\n"
+        "111,3892024,20220410,1700,1649581149287,1,0,0,0,1,46186,45916,7639,0,1,2022-04-10 08:59:09\n"
+        "111,2629583,20220411,1600,1649664552983,0,0,1,0,0,1454,9000,5045,0,0,2022-04-11 08:09:12\n"
+        "111,2629583,20220411,1600,1649664552983,0,0,1,0,0,1454,9000,5045,0,0,2022-04-11 08:09:12\n"
+    )
+    (folder / "processed_standard_kcore_15_part.csv.gz").write_bytes(gzip.compress(log.encode()))
+    return folder
+
+
 def write_event_files(folder: Path) -> Path:
     events = [
         {"event_id": f"e{n}", "event_time": f"2022-05-01T10:00:0{n}Z", "action": "click", "user_id": "u",
