@@ -59,7 +59,7 @@ class KuaiRand:
     real, their times are not, and no impression is made of them.
 
     Where no `log_*.csv` is there, `processed_*.csv` is read: only exposures that ended in an explicit like (`label` 1,
-    in place of `is_like`) or hate (`label` 0, in place of `is_hate`), without a tab. There the catalogue may be missing.
+    in place of `is_like`) or hate (0, in place of `is_hate`), without a tab. There the catalogue may be missing.
 
     The published logs hold thousands of rows twice (same user, video and millisecond): such an exposure counts once.
     """
