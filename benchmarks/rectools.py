@@ -17,7 +17,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ TARGETS = (0.10, 0.12, 0.14, 0.15, 0.16, 0.17)
 """NDCG@10 on the held-back items of training; those that both sides reach are compared."""
 
 BUSY_LOAD = 3.0
+SECONDS_BETWEEN_LOADS = 10.0
 Figures = Mapping[str, float]
 
 
@@ -58,18 +61,35 @@ def compare_both(args: argparse.Namespace) -> int:
     """Run recloop, then each shape of RecTools, on the same file; write the report after each."""
     install_rectools()
     report = circumstances() | {"threads": args.threads, "seed": args.seed}
-    report["recloop"] = run_recloop(args)
     report["rectools"], report["compared"] = {}, {}
-    loads = [report["load_average"]]
-    for shape in args.shapes:
-        theirs = report["rectools"][shape] = run_rectools(args, shape)
-        report["compared"][shape] = compare(report["recloop"]["curve"], theirs["curve"])
-        loads.append(os.getloadavg()[0])
-        if max(loads) > BUSY_LOAD:
-            report["note"] = f"Others used the machine (load up to {max(loads):.1f}): CPU seconds are what counts."
-        args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    with watched_load() as loads:
+        report["recloop"] = run_recloop(args)
+        for shape in args.shapes:
+            theirs = report["rectools"][shape] = run_rectools(args, shape)
+            report["compared"][shape] = compare(report["recloop"]["curve"], theirs["curve"])
+            if max(loads) > BUSY_LOAD:
+                report["note"] = f"Others used the machine (load up to {max(loads):.1f}): CPU seconds are what counts."
+            args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report["compared"], indent=1))
     return 0
+
+
+@contextmanager
+def watched_load() -> Iterator[list[float]]:
+    """Yield a list to which the load average is added every few seconds until the block ends."""
+    loads, over = [os.getloadavg()[0]], threading.Event()
+
+    def sample() -> None:
+        while not over.wait(SECONDS_BETWEEN_LOADS):
+            loads.append(os.getloadavg()[0])
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield loads
+    finally:
+        over.set()
+        thread.join()
 
 
 def install_rectools() -> None:

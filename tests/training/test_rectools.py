@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks.rectools import compare, environment, first_reaching, read_lines
+from benchmarks.rectools import compare, environment, first_reaching, read_lines, watched_load
 from benchmarks.rectools_sasrec import Stopwatch, rank_targets
 from training.item_sequences import ItemSequences
 
@@ -58,6 +59,20 @@ def test_a_run_without_test_figures_is_no_run() -> None:
 def test_both_sides_get_as_many_threads() -> None:
     variables = environment(3)
     assert [variables[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")] == ["3", "3"]
+
+
+def test_load_is_watched_to_the_end_of_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.rectools.SECONDS_BETWEEN_LOADS", 0.001)
+    current = [2.0]
+    monkeypatch.setattr("os.getloadavg", lambda: (current[0], 0.0, 0.0))
+    with watched_load() as loads:
+        current[0] = 7.0
+        while 7.0 not in loads:
+            time.sleep(0.001)
+    assert loads[0] == 2
+    n = len(loads)
+    time.sleep(0.01)
+    assert len(loads) == n
 
 
 def test_stopwatch_counts_only_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
