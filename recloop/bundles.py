@@ -21,7 +21,7 @@ from recloop.features import contract_id
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 
@@ -43,6 +43,7 @@ class BundleFile(StrEnum):
     USER_ENCODER = "user_encoder.onnx"
     CALIBRATION = "calibration.json"
     VOCABULARIES = "vocabularies.json"
+    STATISTICS = "statistics.npz"
     GOLDEN = "golden.json"
     MODEL_CARD = "model_card.md"
 
@@ -145,9 +146,14 @@ def verify(directory: Path) -> Manifest:
 
 
 def _check_compatible(manifest: Manifest) -> None:
-    expected = {"format": FORMAT, "feature_contract": contract_id(), "ranking_features": RANKING_FEATURES}
-    for field, value in expected.items():
-        found = getattr(manifest, field)
+    # A bundle's own columns follow those that all have; its statistics say which, and the loader compares.
+    common = manifest.ranking_features[: len(RANKING_FEATURES)]
+    facts: dict[str, tuple[Any, Any]] = {
+        "format": (manifest.format, FORMAT),
+        "feature_contract": (manifest.feature_contract, contract_id()),
+        "ranking_features": (common, RANKING_FEATURES),
+    }
+    for field, (found, value) in facts.items():
         if found != value:
             raise BundleIncompatible(
                 f"bundle {manifest.bundle_id} has {field} {found!r}, this code reads {value!r}. Train with this code."

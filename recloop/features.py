@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from recloop.attributes import USER_ATTRIBUTES
 from recloop.tables import Column, Table
 
 
@@ -133,6 +134,7 @@ USER_PROFILE = FeatureView(
         FeatureSpec(Column.SEGMENT, Kind.STRING, "The source's own grouping of users."),
         FeatureSpec(Column.AGE_GROUP, Kind.STRING, "Age group, where known."),
         FeatureSpec(Column.GENDER, Kind.STRING, "Gender, where known."),
+        FeatureSpec(USER_ATTRIBUTES, Kind.STRINGS, "The catalogue's other attributes, as name=value, by name."),
     ),
     None,
 )

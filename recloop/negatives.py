@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recloop.clock import MS_PER_DAY
 from recloop.labels import Head
-from recloop.tables import Column
+from recloop.tables import Column, Origin
 from recloop.training_set import codes, ms
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def uniform(label_id: str, attempt: int, seed: int) -> float:
 
 
 def with_negatives(labels: pa.Table, interactions: pa.Table, *, seed: int) -> pa.Table:
-    """Return the label rows and, after each clicked one, its sampled negatives: other items, all labels 0.
+    """Return the label rows and, after each clicked organic one, its sampled negatives: other items, all labels 0.
+
+    An impression needs none: what was shown beside it and not clicked is a negative that the user truly met.
 
     The column `sampled` tells them apart; rows come by time, label, sampled and item.
 
@@ -107,7 +109,8 @@ def with_negatives(labels: pa.Table, interactions: pa.Table, *, seed: int) -> pa
     import pyarrow.compute as pc
 
     time_ms = ms(Column.EVENT_TIME)
-    positives = labels.filter(pc.equal(labels[Head.CLICK], 1))
+    organic = pc.equal(labels[Column.ORIGIN], Origin.ORGANIC.value)
+    positives = labels.filter(pc.and_(organic, pc.equal(labels[Head.CLICK], 1)))
     users, items = codes(interactions[Column.USER_ID]), codes(interactions[Column.ITEM_ID])
     log = Log(users[1], items[1], interactions[time_ms].to_numpy(), len(items[0]))
     rows, drawn = sample_negatives(

@@ -21,7 +21,11 @@ from recloop.tables import Column
 UNKNOWN = -1
 """Code of a category that the vocabulary does not hold; LightGBM takes a negative category as missing."""
 
-_USER_NUMBERS: tuple[FeatureSpec, ...] = tuple(spec for spec in USER_DAILY.features if spec.kind is Kind.FLOAT)
+_USER_NUMBERS: tuple[FeatureSpec, ...] = tuple(
+    spec for spec in USER_DAILY.features if spec.kind is Kind.FLOAT and not spec.name.endswith("_rate")
+)
+"""Without the user's rates, which move every day: `recloop.statistics` says why, and has them fixed."""
+
 _ITEM_NUMBERS: tuple[FeatureSpec, ...] = tuple(spec for spec in ITEM_DAILY.features if spec.kind is Kind.FLOAT)
 _HALF_LIVES: Mapping[str, float] = {
     "user_touches": HALF_LIFE_DAYS,
@@ -71,6 +75,7 @@ class UserState:
     segment: str | None = None
     age_group: str | None = None
     gender: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def last_ms(self) -> int | None:

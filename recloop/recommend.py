@@ -17,10 +17,22 @@ from numpy.typing import NDArray
 
 from recloop.bundles import BundleFile, Manifest, read_json
 from recloop.clock import MS_PER_SECOND
+from recloop.errors import BundleIncompatible
+from recloop.extras import Extras
 from recloop.features import EVERYONE
 from recloop.labels import CLICK_ACTIONS, HIDE_ACTIONS, LIKE_ACTIONS, Head
-from recloop.ranking import Context, Indices, Items, Matrix, UserState, Vocabularies, ranking_matrix
+from recloop.ranking import (
+    RANKING_FEATURES,
+    Context,
+    Indices,
+    Items,
+    Matrix,
+    UserState,
+    Vocabularies,
+    ranking_matrix,
+)
 from recloop.sequences import ACTION_CODES, MAX_ACTIONS, RecentActions
+from recloop.statistics import Statistics
 
 N_SEQUENCE, N_CF, N_POPULAR, N_FRESH = 150, 100, 80, 20
 """Candidates nominated by each source for one request."""
@@ -179,12 +191,30 @@ class Retriever:
         self, requests: Sequence[tuple[UserState, Context]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return both scores of every item for many requests at once, each [requests, items]."""
+        cf_vectors, vectors = self.user_vectors(requests)
+        cf_scores = (cf_vectors @ self._fold_in.factors.T).astype(np.float64)
+        return cf_scores, (vectors @ self._item_vectors.T).astype(np.float64)
+
+    def user_vectors(
+        self, requests: Sequence[tuple[UserState, Context]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return each request's CF vector and sequence vector; zeros for a user without a history."""
         encoded = [encode_sequence(user.recent, self.items, now_ms=context.time_ms) for user, context in requests]
         vectors = self._encode(*_trimmed(*(np.stack(part) for part in zip(*encoded, strict=True))))
         vectors[[not len(user.recent) for user, _ in requests]] = 0.0
-        cf_vectors = np.stack([self._cf_vector(user.recent) for user, _ in requests])
-        cf_scores = (cf_vectors @ self._fold_in.factors.T).astype(np.float64)
-        return cf_scores, (vectors @ self._item_vectors.T).astype(np.float64)
+        return np.stack([self._cf_vector(user.recent) for user, _ in requests]), vectors
+
+    def pair_scores(
+        self, requests: Sequence[tuple[UserState, Context]], asked_by: Indices, item_ids: Sequence[str]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return both scores of each item for the request at its place in `asked_by`; NaN for an unknown item."""
+        cf_vectors, vectors = self.user_vectors(requests)
+        rows = np.array([self.items.index.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+        scores = [
+            np.where(rows < 0, np.nan, np.einsum("rd,rd->r", users[asked_by], factors[rows]))
+            for users, factors in ((cf_vectors, self._fold_in.factors), (vectors, self._item_vectors))
+        ]
+        return scores[0], scores[1]
 
     def _cf_vector(self, recent: RecentActions) -> NDArray[np.float32]:
         known = [place for place, item_id in enumerate(recent.item_ids) if item_id in self.items.index]
@@ -212,10 +242,12 @@ class Recommender(Retriever):
         item_vectors: NDArray[np.float32],
         encode: Encode,
         heads: Mapping[Head, Predict],
+        extras: Extras | None = None,
     ) -> None:
         super().__init__(items=items, popularity=popularity, fold_in=fold_in, item_vectors=item_vectors, encode=encode)
         self.manifest = manifest
         self.vocabularies = vocabularies
+        self.extras = extras
         self._heads = heads
 
     def score(self, user: UserState, *, context: Context, exclude: Collection[str] = ()) -> Scored:
@@ -233,6 +265,9 @@ class Recommender(Retriever):
             sequence_scores=candidates.sequence_scores,
             vocabularies=self.vocabularies,
         )
+        if self.extras is not None:
+            own = self.extras.columns(user, self.items, candidates.rows, context=context)
+            matrix = np.hstack([matrix, own])
         return Scored(candidates, self.predict(matrix))
 
     def predict(self, matrix: Matrix) -> dict[str, NDArray[np.floating]]:
@@ -266,10 +301,12 @@ def load_recommender(
         for segment, ranked in read_json(directory, BundleFile.POPULARITY).items()
     }
     calibration = read_json(directory, BundleFile.CALIBRATION)
+    vocabularies = Vocabularies.from_json(read_json(directory, BundleFile.VOCABULARIES))
     return Recommender(
         manifest=manifest,
         items=items,
-        vocabularies=Vocabularies.from_json(read_json(directory, BundleFile.VOCABULARIES)),
+        vocabularies=vocabularies,
+        extras=_load_extras(directory, manifest, vocabularies),
         popularity=popularity,
         fold_in=FoldIn(
             np.load(directory / BundleFile.CF_FACTORS, allow_pickle=False),
@@ -280,6 +317,21 @@ def load_recommender(
         encode=encode,
         heads={head: calibrated(predict, calibration[head]) for head, predict in heads.items()},
     )
+
+
+def _load_extras(directory: Path, manifest: Manifest, vocabularies: Vocabularies) -> Extras | None:
+    found: tuple[str, ...] = ()
+    extras = None
+    if BundleFile.STATISTICS in manifest.files:
+        extras = Extras(vocabularies, Statistics.load(directory / BundleFile.STATISTICS))
+        found = extras.names
+    expected = manifest.ranking_features[len(RANKING_FEATURES) :]
+    if found != expected:
+        raise BundleIncompatible(
+            f"bundle {manifest.bundle_id} was trained on {len(expected)} columns of its own, {BundleFile.STATISTICS} "
+            f"gives {len(found)} or others. Train with this code."
+        )
+    return extras
 
 
 def calibrated(predict: Predict, points: Mapping[str, list[float]]) -> Predict:

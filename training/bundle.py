@@ -19,7 +19,8 @@ import numpy as np
 
 from recloop.bundles import BundleFile, Manifest, ranker_file, seal, verify
 from recloop.golden import GoldenRequest, write_golden
-from recloop.ranking import RANKING_FEATURES, Vocabularies
+from recloop.extras import Extras
+from recloop.ranking import RANKING_FEATURES
 from recloop.recommend import Recommender, load_recommender, write_items
 from recloop.settings import PROJECT_DIR
 from training.collaborative import CollaborativeModel
@@ -40,7 +41,7 @@ class Trained:
     training_set: TrainingSet
     collaborative: CollaborativeModel
     sequence: SequenceResult
-    vocabularies: Vocabularies
+    extras: Extras
     stack: Stack
 
 
@@ -80,9 +81,10 @@ def _write_models(folder: Path, trained: Trained) -> None:
     np.save(folder / BundleFile.CF_FACTORS, trained.collaborative.factors, allow_pickle=False)
     np.save(folder / BundleFile.ITEM_VECTORS, trained.sequence.item_vectors(), allow_pickle=False)
     export_encoder(trained.sequence.model, folder / BundleFile.USER_ENCODER)
+    trained.extras.statistics.save(folder / BundleFile.STATISTICS)
     texts: dict[str, Any] = {
         BundleFile.POPULARITY: trained.training_set.popularity,
-        BundleFile.VOCABULARIES: trained.vocabularies.codes,
+        BundleFile.VOCABULARIES: trained.extras.vocabularies.codes,
         BundleFile.CALIBRATION: trained.stack.curves,
     }
     for name, content in texts.items():
@@ -91,11 +93,16 @@ def _write_models(folder: Path, trained: Trained) -> None:
         (folder / ranker_file(head)).write_text(text, encoding="utf-8")
 
 
+def ranking_features(extras: Extras) -> tuple[str, ...]:
+    """Return the names of the columns that a bundle's heads read, in order."""
+    return (*RANKING_FEATURES, *extras.names)
+
+
 def _facts(trained: Trained, created_at: datetime, seed: int) -> dict[str, Any]:
     snapshots = {name: str(value) for name, value in trained.training_set.snapshot.get("snapshots", {}).items()}
     return {
         "bundle_id": f"{created_at:%Y%m%d-%H%M%S}-seed-{seed}",
-        "ranking_features": RANKING_FEATURES,
+        "ranking_features": ranking_features(trained.extras),
         "heads": tuple(trained.stack.texts),
         "code_commit": code_commit(),
         "data_snapshots": snapshots,

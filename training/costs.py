@@ -12,7 +12,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Stopwatch:
-    """Seconds per part of a run."""
+    """Seconds per part of a run; a part that comes again adds up."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -23,7 +23,7 @@ class Stopwatch:
         LOG.info("%s …", name)
         started = time.monotonic()
         yield
-        self.seconds[name] = round(time.monotonic() - started, 1)
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 1)
         LOG.info("%s took %.1f s; %.0f MB at most so far", name, self.seconds[name], peak_memory_mb())
 
 

@@ -69,10 +69,12 @@ class Examples:
     devices: NDArray[np.object_]
     labels: Mapping[Head, NDArray[np.int8]]
     sampled: NDArray[np.bool_]
+    origins: NDArray[np.object_]
     user_numbers: NDArray[np.float64]
     categories: NDArray[np.object_]
     category_weights: NDArray[np.object_]
     profile: Mapping[str, NDArray[np.object_]]
+    attributes: NDArray[np.object_]
     item_numbers: NDArray[np.float64]
     item_as_of_ms: NDArray[np.float64]
 
@@ -81,11 +83,28 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Exposures:
+    """Everything that was shown, in the order its outcomes became known; parallel arrays."""
+
+    user_ids: NDArray[np.object_]
+    items: Ints
+    times_ms: Ints
+    known_ms: Ints
+    surfaces: NDArray[np.object_]
+    labels: Mapping[Head, NDArray[np.int8]]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
 class TrainingSet:
-    """Everything a training run reads."""
+    """Everything a training run reads; `users` maps a user to the profile and attributes known of them, by name."""
 
     interactions: Interactions
     examples: Examples
+    exposures: Exposures
+    users: Mapping[str, Mapping[str, str]]
     items: Items
     popularity: Mapping[str, list[tuple[str, float]]]
     split: TimeSplit
@@ -109,6 +128,7 @@ class TrainingSet:
             category_weights=dict(zip(examples.categories[row], examples.category_weights[row], strict=True)),
             seen_items=self.seen_before(user_id, time_ms) if with_seen else frozenset(),
             recent=recent,
+            attributes=examples.attributes[row],
             **{name: column[row] for name, column in examples.profile.items()},
         )
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.attributes import MAX_ATTRIBUTES, USER_ATTRIBUTES, parse_attributes
 from recloop.errors import TrainingError
-from recloop.features import contract_id
+from recloop.features import USER_PROFILE, contract_id
 from recloop.labels import Head
 from recloop.ranking import ITEM_NUMBER_COLUMNS, Items, fade
 from recloop.sequences import ACTION_CODES
@@ -23,13 +24,15 @@ from recloop.splits import TimeSplit
 from recloop.tables import Column
 from recloop.training_set import (
     EXAMPLE_COLUMNS,
+    EXPOSURE_COLUMNS,
     INTERACTION_COLUMNS,
     ITEM_COLUMNS,
     POPULARITY_COLUMNS,
+    USER_COLUMNS,
     TrainingFile,
     ms,
 )
-from training.dataset import ITEM_FLOATS, USER_NUMBERS, Examples, Interactions, Ints, TrainingSet
+from training.dataset import ITEM_FLOATS, USER_NUMBERS, Examples, Exposures, Interactions, Ints, TrainingSet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,6 +51,8 @@ def read_training_set(folder: Path) -> TrainingSet:
     return TrainingSet(
         interactions=_read_interactions(folder / TrainingFile.INTERACTIONS, items),
         examples=_read_examples(folder / TrainingFile.EXAMPLES, items),
+        exposures=_read_exposures(folder / TrainingFile.EXPOSURES, items),
+        users=_read_users(folder / TrainingFile.USERS),
         items=items,
         popularity=_read_popularity(folder / TrainingFile.POPULARITY),
         split=split,
@@ -68,7 +73,7 @@ def _read_snapshot(path: Path) -> dict[str, Any]:
     return snapshot
 
 
-def _read_table(path: Path, columns: Sequence[str]) -> pa.Table:
+def _read_table(path: Path, columns: Sequence[str], *, may_be_empty: bool = False) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -84,7 +89,7 @@ def _read_table(path: Path, columns: Sequence[str]) -> pa.Table:
             table = file.read(columns=list(columns))
     except (OSError, pa.ArrowException) as error:
         raise TrainingError(f"{path} cannot be read: {error}. Run jobs.etl.build_training_set again.") from error
-    if not len(table):
+    if not len(table) and not may_be_empty:
         raise TrainingError(f"{path.name} is empty; expected rows. Ingest events first, or train until a later time.")
     for name, column in zip(table.column_names, table.columns, strict=True):
         n_nan = pc.sum(pc.is_nan(column)).as_py() if pa.types.is_floating(column.type) else 0
@@ -188,13 +193,54 @@ def _read_examples(path: Path, items: Items) -> Examples:
         devices=_strings(table, Column.DEVICE),
         labels={head: table[head].to_numpy().astype(np.int8) for head in Head},
         sampled=table[Column.SAMPLED].to_numpy(zero_copy_only=False).astype(bool),
+        origins=_strings(table, Column.ORIGIN),
         user_numbers=_numbers(table, USER_NUMBERS),
         categories=_lists(table, "user_categories", first, group),
         category_weights=_lists(table, "user_category_weights", first, group),
         profile={name: _strings(table, name) for name in (Column.SEGMENT, Column.AGE_GROUP, Column.GENDER)},
+        attributes=_attributes(table, users),
         item_numbers=_numbers(table, [*ITEM_FLOATS, "item_first_ms"]),
         item_as_of_ms=_numbers(table, ["item_feature_ms"])[:, 0],
     )
+
+
+def _attributes(table: pa.Table, users: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return a mapping per row; rows of one user and the same number of attributes share theirs."""
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.list_value_length(table[USER_ATTRIBUTES]), 0).to_numpy()
+    _, codes = np.unique(users.astype(str), return_inverse=True)
+    _, first, group = np.unique(codes * (MAX_ATTRIBUTES + 1) + lengths, return_index=True, return_inverse=True)
+    distinct = np.empty(len(first), dtype=object)
+    distinct[:] = [parse_attributes(texts) for texts in table[USER_ATTRIBUTES].take(first).to_pylist()]
+    found: NDArray[np.object_] = distinct[group]
+    return found
+
+
+def _read_exposures(path: Path, items: Items) -> Exposures:
+    table = _read_table(path, EXPOSURE_COLUMNS, may_be_empty=True)
+    # As with interactions, what left the catalogue teaches nothing about the others.
+    table = table.filter(np.array([item_id in items.index for item_id in table[Column.ITEM_ID].to_pylist()], dtype=bool))
+    return Exposures(
+        user_ids=_strings(table, Column.USER_ID),
+        items=_rows_of(path, _strings(table, Column.ITEM_ID), items),
+        times_ms=table[ms(Column.EVENT_TIME)].to_numpy().astype(np.int64),
+        known_ms=table[ms(Column.KNOWN_AT)].to_numpy().astype(np.int64),
+        surfaces=_strings(table, Column.SURFACE),
+        labels={head: table[head].to_numpy().astype(np.int8) for head in Head},
+    )
+
+
+def _read_users(path: Path) -> dict[str, dict[str, str]]:
+    table = _read_table(path, USER_COLUMNS, may_be_empty=True)
+    columns = {name: table[name].to_pylist() for name in USER_PROFILE.names if name != USER_ATTRIBUTES}
+    profiles = [
+        {name: value for name, value in zip(columns, values, strict=True) if value}
+        for values in zip(*columns.values(), strict=True)
+    ]
+    attributes = [parse_attributes(texts or ()) for texts in table[USER_ATTRIBUTES].to_pylist()]
+    found = zip(table[Column.USER_ID].to_pylist(), profiles, attributes, strict=True)
+    return {user_id: profile | own for user_id, profile, own in found}
 
 
 def _read_popularity(path: Path) -> dict[str, list[tuple[str, float]]]:

@@ -11,23 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.events import INTERACTIONS, Action
-from recloop.labels import CLICK_ACTIONS, HIDE_ACTIONS, LIKE_ACTIONS, Head, is_long_view
-from recloop.ranking import ITEM_NUMBER_COLUMNS, Context, UserState
-from recloop.tables import Column
+from recloop.labels import Head
+from recloop.ranking import Context, UserState
 from training.dataset import Ints, TrainingSet
-
-_CODES = range(len(INTERACTIONS) + 1)
-
-
-def _codes(actions: tuple[str, ...]) -> NDArray[np.bool_]:
-    return np.array([code > 0 and INTERACTIONS[code - 1] in actions for code in _CODES])
-
-
-BY_ACTION = {Head.CLICK: _codes(CLICK_ACTIONS), Head.LIKE: _codes(LIKE_ACTIONS), Head.HIDE: _codes(HIDE_ACTIONS)}
-VIEWS = _codes((Action.VIEW, Action.LONG_VIEW))
-_DURATION = ITEM_NUMBER_COLUMNS.index(Column.DURATION_MS)
-
+from training.outcomes import BY_ACTION, long_views
 
 @dataclass(frozen=True)
 class Request:
@@ -80,16 +67,5 @@ def make_request(training_set: TrainingSet, row: int, *, until_ms: int) -> Reque
     items, actions = log.items[after], log.actions[after]
     seen = log.items[before]
     outcomes = {head: np.setdiff1d(items[table[actions]], seen) for head, table in BY_ACTION.items()}
-    outcomes[Head.LONG_VIEW] = np.setdiff1d(items[_long_views(training_set, after)], seen)
+    outcomes[Head.LONG_VIEW] = np.setdiff1d(items[long_views(training_set, after)], seen)
     return Request(user, context, outcomes)
-
-
-def _long_views(training_set: TrainingSet, rows: slice) -> NDArray[np.bool_]:
-    log = training_set.interactions
-    found = np.zeros(rows.stop - rows.start, dtype=bool)
-    for place in np.flatnonzero(VIEWS[log.actions[rows]]):
-        row = rows.start + int(place)
-        duration = training_set.items.numbers[log.items[row], _DURATION]
-        known = None if np.isnan(duration) else int(duration)
-        found[place] = is_long_view(INTERACTIONS[log.actions[row] - 1], int(log.dwell_ms[row]) or None, known)
-    return found

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recloop.attributes import USER_ATTRIBUTES, attribute_texts
 from recloop.catalog import CatalogItem, CatalogUser
 from recloop.clock import EPOCH, format_time, from_ms, to_ms
 from recloop.errors import TrainingError
@@ -161,7 +162,9 @@ def _known_ms(user: CatalogUser) -> int:
 
 def _users(users: Sequence[CatalogUser]) -> pa.Table:
     names = [str(name) for name in (Column.USER_ID, *USER_PROFILE.names)]
-    return pa.table({name: pa.array([getattr(user, name) for user in users], pa.string()) for name in names})
+    texts = pa.array([attribute_texts(user.attributes) for user in users], pa.list_(pa.string()))
+    profile = {name: pa.array([getattr(user, name) for user in users], pa.string()) for name in names[:-1]}
+    return pa.table(profile | {USER_ATTRIBUTES: texts})
 
 
 def _items(items: Sequence[CatalogItem], examples: pa.Table, log: SourceLog, touches: Touches, *, day: int) -> pa.Table:

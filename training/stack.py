@@ -7,6 +7,7 @@ the rows decides when to stop and how to calibrate. The same seed on the same ma
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +22,13 @@ from training.stack_rows import Rows
 LOG = logging.getLogger(__name__)
 MIN_POSITIVES = 50
 VALIDATION_SHARE = 0.2
-MAX_ROUNDS, PATIENCE = 250, 20
+MAX_ROUNDS, PATIENCE = 400, 30
 N_THREADS = 2
 CURVE_POINTS = 64
 PARAMETERS: dict[str, Any] = {
     "objective": "binary",
-    "learning_rate": 0.08,
-    "num_leaves": 31,
-    "min_data_in_leaf": 50,
-    "feature_fraction": 0.7,
+    "learning_rate": 0.05,
+    "feature_fraction": 0.5,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
     "lambda_l2": 5.0,
@@ -42,18 +41,36 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
+SIZES: tuple[dict[str, Any], ...] = (
+    {"num_leaves": 31, "min_data_in_leaf": 100},
+    {"num_leaves": 7, "min_data_in_leaf": 300},
+)
+"""Sizes of trees that are tried: small ones do better on heads with few positives."""
+
+
 @dataclass(frozen=True)
 class Stack:
-    """LightGBM text and calibration curve per head; `skipped` says why the other heads have none."""
+    """LightGBM text and calibration curve per head; `skipped` says why the other heads have none.
+
+    `plans` has, per head, what the validation rows chose: parameters and number of trees.
+    """
 
     texts: dict[Head, str]
     curves: dict[Head, dict[str, list[float]]]
     skipped: dict[Head, str]
-    rounds: dict[Head, int]
+    plans: dict[Head, tuple[dict[str, Any], int]]
+
+    @property
+    def rounds(self) -> dict[Head, int]:
+        """Return the number of trees of each head."""
+        return {head: rounds for head, (_, rounds) in self.plans.items()}
 
 
-def train_stack(rows: Rows, *, seed: int) -> Stack:
+def train_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:
     """Train every head that has both classes and MIN_POSITIVES positives.
+
+    The newest VALIDATION_SHARE of the rows chooses size and number of the trees and calibrates; then trees are grown
+    on all rows by that plan.
 
     Raises:
         TrainingError: no head has.
@@ -67,14 +84,23 @@ def train_stack(rows: Rows, *, seed: int) -> Stack:
             stack.skipped[head] = reason
             LOG.info("head %s is left out: %s", head, reason)
             continue
-        _train_head(stack, head, training, validation, seed)
+        stack.plans[head], chances = _plan(head, training, validation, names, seed)
+        stack.curves[head] = fit_curve(*reversed(calibration_rows(validation, head, chances)))
         LOG.info("head %s: %d trees from %d rows", head, stack.rounds[head], len(training))
-    if not stack.texts:
+    if not stack.plans:
         raise TrainingError(
             "no head can be learned: "
             + "; ".join(f"{head} {reason}" for head, reason in stack.skipped.items())
             + ". Train on a longer span, or on events that hold other actions."
         )
+    return refit(stack, rows, names=names, seed=seed)
+
+
+def refit(stack: Stack, rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:
+    """Return the stack with its trees grown anew on given rows, by the plans it has."""
+    for head, (parameters, rounds) in stack.plans.items():
+        booster = _grow(_dataset(rows, head, names), parameters, rounds, seed)
+        stack.texts[head] = booster.model_to_string()
     return stack
 
 
@@ -87,30 +113,47 @@ def _why_not(training: NDArray[np.int8], validation: NDArray[np.int8]) -> str | 
     return None
 
 
-def _train_head(stack: Stack, head: Head, training: Rows, validation: Rows, seed: int) -> None:
+def _plan(
+    head: Head, training: Rows, validation: Rows, names: Sequence[str], seed: int
+) -> tuple[tuple[dict[str, Any], int], NDArray[np.float64]]:
+    """Return the parameters and rounds with the least validation loss, and what they predict there."""
     import lightgbm
 
-    categorical = [RANKING_FEATURES.index(name) for name in CATEGORICAL]
-    facts: dict[str, Any] = {
-        "categorical_feature": categorical,
-        "feature_name": list(RANKING_FEATURES),
+    learn = _dataset(training, head, names)
+    best: tuple[float, tuple[dict[str, Any], int], NDArray[np.float64]] | None = None
+    for size in SIZES:
+        # A data set is bound to its parameters when it is first used; the bins do not depend on these.
+        check = _dataset(validation, head, names, reference=learn)
+        stop = lightgbm.early_stopping(PATIENCE, verbose=False)
+        booster = _grow(learn, size, MAX_ROUNDS, seed, valid_sets=[check], callbacks=[stop])
+        rounds = booster.best_iteration or booster.current_iteration()
+        loss = booster.best_score["valid_0"]["binary_logloss"]
+        if best is None or loss < best[0]:
+            chances = np.asarray(booster.predict(validation.matrix, num_iteration=rounds), dtype=np.float64)
+            best = loss, (size, rounds), chances
+    assert best is not None, "there are sizes to try"
+    return best[1], best[2]
+
+
+def _dataset(rows: Rows, head: Head, names: Sequence[str], *, reference: Any = None) -> Any:
+    import lightgbm
+
+    return lightgbm.Dataset(
+        rows.matrix,
+        rows.labels[head],
+        reference=reference,
+        categorical_feature=[names.index(name) for name in CATEGORICAL],
+        feature_name=list(names),
         # Quiet about unknown categories: they are negative codes, which it takes as missing, as meant.
-        "params": {"verbosity": PARAMETERS["verbosity"]},
-    }
-    learn = lightgbm.Dataset(training.matrix, training.labels[head], **facts)
-    check = lightgbm.Dataset(validation.matrix, validation.labels[head], reference=learn, **facts)
-    booster = lightgbm.train(
-        PARAMETERS | {"seed": seed},
-        learn,
-        num_boost_round=MAX_ROUNDS,
-        valid_sets=[check],
-        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+        params={"verbosity": PARAMETERS["verbosity"], "feature_pre_filter": False},
+        free_raw_data=False,
     )
-    best = booster.best_iteration or booster.current_iteration()
-    stack.texts[head] = booster.model_to_string(num_iteration=best)
-    stack.rounds[head] = best
-    truth, raw = calibration_rows(validation, head, np.asarray(booster.predict(validation.matrix, num_iteration=best)))
-    stack.curves[head] = fit_curve(raw, truth)
+
+
+def _grow(learn: Any, size: dict[str, Any], rounds: int, seed: int, **more: Any) -> Any:
+    import lightgbm
+
+    return lightgbm.train(PARAMETERS | size | {"seed": seed}, learn, num_boost_round=rounds, **more)
 
 
 def calibration_rows(rows: Rows, head: Head, raw: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:

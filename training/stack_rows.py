@@ -8,18 +8,21 @@ Two kinds of rows, both made by `recloop.ranking.ranking_matrix`:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.extras import ATTRIBUTE, Extras, as_number
 from recloop.labels import Head
 from recloop.ranking import Context, Matrix, Vocabularies, ranking_matrix
-from recloop.recommend import Retriever
-from recloop.tables import Column
+from recloop.recommend import Recommender, Retriever
+from recloop.tables import Column, Origin
 from training.dataset import Ints, TrainingSet
 from training.item_history import ItemHistory
 from training.requests import Request
+from training.row_statistics import Moments, RowStatistics
 
 BATCH = 64
 N_CANDIDATE_NEGATIVES = 30
@@ -28,37 +31,64 @@ CATEGORIES = ("surface", "device", Column.SEGMENT, Column.AGE_GROUP, Column.GEND
 
 @dataclass(frozen=True)
 class Rows:
-    """A ranking matrix, its labels, and per row: the moment, the user, and whether a user truly met the item."""
+    """A ranking matrix, its labels, and per row who, what, where, when.
+
+    `met`: a user truly met the item then, so that the labels are of that meeting; `shown`: an impression says so.
+    """
 
     matrix: Matrix
     labels: dict[Head, NDArray[np.int8]]
-    times_ms: Ints
-    user_ids: NDArray[np.object_]
+    moments: Moments
     met: NDArray[np.bool_]
+    shown: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.matrix)
 
-    def take(self, rows: NDArray[np.bool_]) -> Rows:
+    @property
+    def times_ms(self) -> Ints:
+        """Return the moment of each row."""
+        return self.moments.times_ms
+
+    @property
+    def user_ids(self) -> NDArray[np.object_]:
+        """Return the user of each row."""
+        return self.moments.user_ids
+
+    def take(self, rows: NDArray[np.bool_] | Ints) -> Rows:
         """Return some rows."""
         labels = {head: values[rows] for head, values in self.labels.items()}
-        return Rows(self.matrix[rows], labels, self.times_ms[rows], self.user_ids[rows], self.met[rows])
+        return Rows(self.matrix[rows], labels, self.moments.take(rows), self.met[rows], self.shown[rows])
 
 
 def learn_vocabularies(training_set: TrainingSet, rows: Ints) -> Vocabularies:
-    """Number the categories that these examples name; order is by name, so that a rerun gives the same codes."""
+    """Number the categories that these examples name; order is by name, so that a rerun gives the same codes.
+
+    An attribute of users has codes too, or none where all its values are numbers; one with a single value is left out.
+    """
     examples = training_set.examples
     columns = {"surface": examples.surfaces, "device": examples.devices, **examples.profile}
+    codes = {str(name): _numbered({value for value in columns[name][rows] if value}) for name in CATEGORIES}
+    values: dict[str, set[str]] = defaultdict(set)
+    for user_id in set(examples.user_ids[rows]):
+        for name, value in training_set.users.get(user_id, {}).items():
+            values[name].add(value)
+    attributes = {ATTRIBUTE + name: found for name, found in values.items() if name not in codes and len(found) > 1}
     return Vocabularies(
-        {
-            str(name): {value: code for code, value in enumerate(sorted({v for v in columns[name][rows] if v}))}
-            for name in CATEGORIES
-        }
+        codes | {name: {} if _all_numbers(found) else _numbered(found) for name, found in sorted(attributes.items())}
     )
 
 
+def _numbered(values: set[str]) -> dict[str, int]:
+    return {value: code for code, value in enumerate(sorted(values))}
+
+
+def _all_numbers(values: set[str]) -> bool:
+    return not any(np.isnan(as_number(value)) for value in values)
+
+
 def example_rows(training_set: TrainingSet, retriever: Retriever, vocabularies: Vocabularies, rows: Ints) -> Rows:
-    """Return examples as rows, in their order."""
+    """Return examples as rows, in their order; those of a recommender with its own columns have them too."""
     examples = training_set.examples
     matrices: list[Matrix] = []
     requests = list(training_set.requests(rows))
@@ -67,8 +97,10 @@ def example_rows(training_set: TrainingSet, retriever: Retriever, vocabularies: 
         asked = [
             (training_set.user_state(int(own[0]), with_seen=False), training_set.context(int(own[0]))) for own in group
         ]
-        cf_scores, sequence_scores = retriever.batch_scores(asked)
-        for place, (own, (user, context)) in enumerate(zip(group, asked, strict=True)):
+        ids = [training_set.items.ids[row] for row in examples.items[np.concatenate(group)]]
+        cf_scores, sequence_scores = retriever.pair_scores(asked, np.repeat(np.arange(len(group)), [*map(len, group)]), ids)
+        place = 0
+        for own, (user, context) in zip(group, asked, strict=True):
             items = examples.items[own]
             known = np.hstack([examples.item_numbers[own], training_set.items.numbers[items][:, -2:]])
             matrices.append(
@@ -78,14 +110,41 @@ def example_rows(training_set: TrainingSet, retriever: Retriever, vocabularies: 
                     items,
                     context=context,
                     vocabularies=vocabularies,
-                    cf_scores=cf_scores[place, items],
-                    sequence_scores=sequence_scores[place, items],
+                    cf_scores=cf_scores[place : place + len(own)],
+                    sequence_scores=sequence_scores[place : place + len(own)],
                     item_numbers=known,
                     item_as_of_ms=_ages(examples.item_as_of_ms[own], context),
                 )
             )
+            place += len(own)
+    moments = Moments(examples.user_ids[rows], examples.items[rows], examples.surfaces[rows], examples.times_ms[rows])
     labels = {head: examples.labels[head][rows] for head in Head}
-    return Rows(np.vstack(matrices), labels, examples.times_ms[rows], examples.user_ids[rows], ~examples.sampled[rows])
+    found = Rows(np.vstack(matrices), labels, moments, ~examples.sampled[rows], shown(training_set, rows))
+    if isinstance(retriever, Recommender) and retriever.extras is not None:
+        return with_extras(training_set, RowStatistics(training_set), found, retriever.extras)
+    return found
+
+
+def shown(training_set: TrainingSet, rows: Ints) -> NDArray[np.bool_]:
+    """Tell which examples are exposures: an impression began them."""
+    examples = training_set.examples
+    return (examples.origins[rows] == Origin.IMPRESSION) & ~examples.sampled[rows]
+
+
+def with_extras(
+    training_set: TrainingSet,
+    counted: RowStatistics,
+    rows: Rows,
+    extras: Extras,
+    *,
+    snapshots_to_ms: int | None = None,
+) -> Rows:
+    """Return the rows with the columns of `recloop.extras` behind the others; see `RowStatistics.columns`."""
+    users, codes = np.unique(rows.user_ids.astype(str), return_inverse=True)
+    attributes = np.stack([extras.attribute_row(training_set.users.get(user, {})) for user in users])
+    known = counted.columns(rows.moments, extras.statistics, snapshots_to_ms=snapshots_to_ms)
+    for_slate = (~rows.shown).astype(np.float32)[:, None]
+    return replace(rows, matrix=np.hstack([rows.matrix, for_slate, attributes[codes], known]))
 
 
 def request_rows(
@@ -133,23 +192,23 @@ def _request(
     )  # fmt: skip
     labels = {head: np.isin(items, request.outcomes[head]).astype(np.int8) for head in Head}
     n = len(items)
-    return Rows(
-        matrix, labels, np.full(n, request.context.time_ms), np.full(n, request.user.user_id, dtype=object),
-        np.zeros(n, dtype=bool),
+    moments = Moments(
+        np.full(n, request.user.user_id, dtype=object), items, np.full(n, request.context.surface, dtype=object),
+        np.full(n, request.context.time_ms),
     )  # fmt: skip
+    return Rows(matrix, labels, moments, np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
 
 
 def concatenate(parts: list[Rows]) -> Rows:
     """Return all rows, oldest first."""
-    times = np.concatenate([part.times_ms for part in parts])
-    order = np.argsort(times, kind="stable")
-    return Rows(
-        np.vstack([part.matrix for part in parts])[order],
-        {head: np.concatenate([part.labels[head] for part in parts])[order] for head in Head},
-        times[order],
-        np.concatenate([part.user_ids for part in parts])[order],
-        np.concatenate([part.met for part in parts])[order],
+    both = Rows(
+        np.vstack([part.matrix for part in parts]),
+        {head: np.concatenate([part.labels[head] for part in parts]) for head in Head},
+        Moments.of([part.moments for part in parts]),
+        np.concatenate([part.met for part in parts]),
+        np.concatenate([part.shown for part in parts]),
     )
+    return both.take(np.argsort(both.times_ms, kind="stable"))
 
 
 def _ages(as_of_ms: NDArray[np.float64], context: Context) -> NDArray[np.float64]:

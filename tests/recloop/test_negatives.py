@@ -90,9 +90,11 @@ def test_popular_items_are_drawn_more_often() -> None:
     assert np.mean(first == 0) == pytest.approx(27 / 28, abs=0.02)
 
 
-def label(label_id: str, user: str, item: str, *, click: int, position: int | None = 3) -> dict[str, Any]:
+def label(
+    label_id: str, user: str, item: str, *, click: int, origin: str = "organic", position: int | None = 3
+) -> dict[str, Any]:
     return {
-        "label_id": label_id, "origin": "impression", "event_time_ms": DAY_2, "user_id": user, "item_id": item,
+        "label_id": label_id, "origin": origin, "event_time_ms": DAY_2, "user_id": user, "item_id": item,
         "slate_id": "s", "position": position, "propensity": 0.5, "surface": "home", "device": "web",
         "click": click, "long_view": 0, "like": click, "hide": 1 - click,
     }  # fmt: skip
@@ -100,7 +102,7 @@ def label(label_id: str, user: str, item: str, *, click: int, position: int | No
 
 @pytest.fixture
 def rows() -> list[dict[str, Any]]:
-    labels = pa.Table.from_pylist([label("a", "u", "i0", click=1), label("b", "v", "i1", click=0)])
+    labels = pa.Table.from_pylist([label("a", "u", "i0", click=1), label("b", "v", "i1", click=0), label("c", "u", "i2", click=1, origin="impression")])
     heads = [str(head) for head in Head]
     labels = labels.cast(
         pa.schema([each.with_type(pa.int32()) if each.name in {*heads, "position"} else each for each in labels.schema])
@@ -110,8 +112,9 @@ def rows() -> list[dict[str, Any]]:
     return with_negatives(labels, pa.Table.from_pylist(others + own), seed=1).to_pylist()
 
 
-def test_clicked_row_gets_negatives_and_the_other_none(rows: list[dict[str, Any]]) -> None:
-    assert [(row["label_id"], row["sampled"]) for row in rows] == [("a", False), *[("a", True)] * 4, ("b", False)]
+def test_clicked_organic_row_gets_negatives_and_others_none(rows: list[dict[str, Any]]) -> None:
+    sampled = [(row["label_id"], row["sampled"]) for row in rows]
+    assert sampled == [("a", False), *[("a", True)] * 4, ("b", False), ("c", False)]
 
 
 def test_negative_is_another_item_at_the_same_moment_with_nothing_positive(rows: list[dict[str, Any]]) -> None:

@@ -36,7 +36,7 @@ def matrix(
 
 def test_unknown_user_gets_defaults_and_unknown_codes(items: Items) -> None:
     columns = matrix(UserState("nobody"), items)
-    assert columns["user_click_rate"][0] == pytest.approx(0.5)  # PRIOR_RATES[click]
+    assert columns["user_touches"][0] == 0  # its default
     assert np.isnan(columns["user_days_since_last"]).all()
     assert set(columns["segment_code"]) == {UNKNOWN}
 
@@ -46,9 +46,14 @@ def test_touches_halve_after_a_half_life(items: Items) -> None:
     assert matrix(user, items, time_ms=AS_OF_MS + 30 * MS_PER_DAY)["user_touches"][0] == pytest.approx(8.0 / 2)
 
 
-def test_rates_do_not_fade(items: Items) -> None:
-    user = UserState("u", numbers={"user_click_rate": 0.8}, as_of_ms=AS_OF_MS)
-    assert matrix(user, items, time_ms=AS_OF_MS + 30 * MS_PER_DAY)["user_click_rate"][0] == pytest.approx(0.8)
+def test_what_is_no_sum_does_not_fade(items: Items) -> None:
+    early, late = (matrix(UserState("u"), items, time_ms=AS_OF_MS + days * MS_PER_DAY) for days in (0, 30))
+    assert np.array_equal(early["item_click_rate"], late["item_click_rate"])
+    assert not np.array_equal(early["item_touches"], late["item_touches"])
+
+
+def test_no_rate_of_the_user_moves_from_day_to_day() -> None:
+    assert not [name for name in RANKING_FEATURES if name.startswith("user_") and name.endswith("_rate")]
 
 
 def test_affinity_is_the_mean_over_the_items_categories(items: Items) -> None:

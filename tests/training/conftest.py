@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recloop.settings import Settings
-from tests.training.folder_builder import build
-from tests.training.synthetic import SyntheticSource
+from tests.training.synthetic import N_DAYS, START, SyntheticSource
 from training.dataset import TrainingSet
 from training.dataset_reader import read_training_set
+from training.source_set import build_source_set
 
 # As the commands set it, before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,7 +24,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training-set folder; never changed, copy it to break it."""
     out = tmp_path_factory.mktemp("training-set") / "set"
-    build(SyntheticSource(), out)
+    source = SyntheticSource()
+    build_source_set(source, out, until=START + timedelta(days=N_DAYS), window=timedelta(hours=24), seed=5)
     return out
 
 

@@ -12,6 +12,7 @@ from recloop.head_metrics import auc
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
 from training.stack import fit_curve, train_stack
+from training.row_statistics import Moments
 from training.stack_rows import Rows
 
 N_ROWS = 2_000
@@ -31,7 +32,9 @@ def rows() -> Rows:
         Head.LONG_VIEW: np.zeros(N_ROWS, dtype=np.int8), Head.HIDE: np.ones(N_ROWS, dtype=np.int8),
     }  # fmt: skip
     times = np.arange(N_ROWS)
-    return Rows(matrix, labels, times, np.array(["u"] * N_ROWS, dtype=object), np.ones(N_ROWS, dtype=bool))
+    users, nowhere = (np.full(N_ROWS, value, dtype=object) for value in ("u", None))
+    moments = Moments(users, np.zeros(N_ROWS, dtype=np.int64), nowhere, times)
+    return Rows(matrix, labels, moments, np.ones(N_ROWS, dtype=bool), np.ones(N_ROWS, dtype=bool))
 
 
 def test_heads_without_both_classes_are_left_out_with_the_reason(rows: Rows) -> None:
