@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from recloop.sequences import MAX_ACTIONS
 
 Codes = NDArray[Any]
 """Integers of any width."""
+
+_PER_ROW = ("users", "candidate", "user_codes", "context_codes", "numbers", "labels")
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,7 @@ class RankerRows:
     def take(self, rows: NDArray[np.integer]) -> RankerRows:
         """Return some rows with the histories they need, each once and trimmed to the longest of them."""
         requests, request = np.unique(self.request[rows], return_inverse=True)
-        chosen = (
-            getattr(self, name)[rows] for name in self.__dataclass_fields__ if name not in {"histories", "request"}
-        )
-        return RankerRows(self.histories.take(requests), request, *chosen)
+        return RankerRows(self.histories.take(requests), request, *(getattr(self, name)[rows] for name in _PER_ROW))
 
 
 @dataclass(frozen=True)
@@ -168,3 +168,14 @@ class RankerSizes:
 
 def _n_codes(codes: Codes) -> tuple[int, ...]:
     return tuple(int(most) + 1 for most in codes.max(axis=0, initial=0))
+
+
+def cut_between(groups: NDArray[np.integer], n: int) -> list[tuple[int, int]]:
+    """Cut rows, of which those of a group lie together, into stretches of about n that split no group.
+
+    >>> cut_between(np.array([5, 5, 5, 8, 2, 2, 2, 2, 2]), 3)
+    [(0, 3), (3, 9)]
+    """
+    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.empty(0, dtype=np.int64)
+    firsts = starts[np.flatnonzero(np.diff(starts // n, prepend=-1))]
+    return list(pairwise([*firsts.tolist(), len(groups)]))
