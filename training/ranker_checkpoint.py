@@ -1,0 +1,68 @@
+"""The ranker's model checkpoint: one file, whole or not there, that only the run which wrote it goes on from.
+
+Written by `torch.save` and read with `weights_only`, so that reading runs no code of the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LOG = logging.getLogger(__name__)
+
+
+def run_identity(data: Iterable[Any], settings: Any) -> str:
+    """Return a hash of every array of the data and of all settings: two runs with one identity end alike."""
+    digest = blake2b(repr(settings).encode(), digest_size=16)
+    for array in _arrays(data):
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def write_checkpoint(path: Path, run: str, state: dict[str, Any]) -> None:
+    """Replace the file at once: a process that dies here leaves the old one."""
+    import torch
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".new")
+    with aside.open("wb") as file:
+        torch.save({"run": run, **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def read_checkpoint(path: Path, run: str, device: str) -> dict[str, Any] | None:
+    """Return what a run wrote; None where there is no file, or one of another run, which is then overwritten."""
+    import torch
+
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        LOG.warning("checkpoint %s cannot be read (%s); the ranker starts anew", path, error)
+        return None
+    if state.get("run") != run:
+        LOG.warning("checkpoint %s is of a run with other data or settings; the ranker starts anew", path)
+        return None
+    return state
+
+
+def _arrays(part: Any) -> Iterable[np.ndarray[Any, Any]]:
+    if isinstance(part, np.ndarray):
+        yield part
+    elif is_dataclass(part):
+        for field in fields(part):
+            yield from _arrays(getattr(part, field.name))
+    elif isinstance(part, tuple):
+        for own in part:
+            yield from _arrays(own)
