@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 
 USER_ATTRIBUTES = "user_attributes"
 MAX_ATTRIBUTES, MAX_LENGTH = 64, 64
-"""Of more attributes the first by name are kept; a longer value is cut."""
+"""Of more attributes the first in order are kept; a longer value is cut."""
 
 
 def attribute_texts(attributes: Mapping[str, str] | None) -> list[str]:
-    """Return `name=value` sorted by name; a name may hold no `=`, one that does is left out.
+    """Return the texts `name=value`, sorted; a name may hold no `=`, one that does is left out.
 
     >>> attribute_texts({"b": "x=y", "a": "1"})
     ['a=1', 'b=x=y']
     """
-    known = sorted((name, value) for name, value in (attributes or {}).items() if value and "=" not in name)
-    return [f"{name}={value[:MAX_LENGTH]}" for name, value in known[:MAX_ATTRIBUTES]]
+    known = ((name, value) for name, value in (attributes or {}).items() if value and "=" not in name)
+    return sorted(f"{name}={value[:MAX_LENGTH]}" for name, value in known)[:MAX_ATTRIBUTES]
 
 
 def parse_attributes(texts: Iterable[str] | None) -> dict[str, str]:

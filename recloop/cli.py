@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from recloop.clock import parse_time
@@ -31,6 +31,14 @@ def time_argument(text: str) -> datetime:
         return parse_time(text if "T" in text else f"{text}T00:00:00Z")
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def day_or_time(text: str) -> date | datetime:
+    """Parse `--to 2022-05-04` as a day and `2022-05-04T12:00:00Z` as a moment."""
+    try:
+        return parse_time(text) if "T" in text else date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; expected a date as 2022-05-04 or a time as RFC 3339") from error
 
 
 def add_interval(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from recloop.attributes import USER_ATTRIBUTES, parse_attributes
 from recloop.clock import MS_PER_HOUR
 from recloop.features import USER_DAILY, USER_PROFILE, USER_RECENT, FeatureView, Kind
 from recloop.ranking import UserState
@@ -67,6 +68,7 @@ def known_user(user_id: str, row: OnlineRow, *, now_ms: int, daily_max_age_hours
         segment=profile.get(Column.SEGMENT),
         age_group=profile.get(Column.AGE_GROUP),
         gender=profile.get(Column.GENDER),
+        attributes=parse_attributes(profile.get(USER_ATTRIBUTES)),
     )
     lacks = tuple(lack for lack in (recent_lack, daily_lack) if lack is not None)
     return KnownUser(state, lacks, _newest(row))

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from recloop.bundles import BundleFile, Manifest, ranker_file, seal, verify
-from recloop.golden import GoldenRequest, write_golden
 from recloop.extras import Extras
+from recloop.golden import GoldenRequest, write_golden
 from recloop.ranking import RANKING_FEATURES
 from recloop.recommend import Recommender, load_recommender, write_items
 from recloop.settings import PROJECT_DIR

@@ -220,7 +220,9 @@ def _attributes(table: pa.Table, users: NDArray[np.object_]) -> NDArray[np.objec
 def _read_exposures(path: Path, items: Items) -> Exposures:
     table = _read_table(path, EXPOSURE_COLUMNS, may_be_empty=True)
     # As with interactions, what left the catalogue teaches nothing about the others.
-    table = table.filter(np.array([item_id in items.index for item_id in table[Column.ITEM_ID].to_pylist()], dtype=bool))
+    table = table.filter(
+        np.array([item_id in items.index for item_id in table[Column.ITEM_ID].to_pylist()], dtype=bool)
+    )
     return Exposures(
         user_ids=_strings(table, Column.USER_ID),
         items=_rows_of(path, _strings(table, Column.ITEM_ID), items),

@@ -1,8 +1,10 @@
 """Judge a bundle on the holdout: time that none of its parts learned from.
 
-In: a sealed bundle and its training set. Out: a JSON report: slates against popularity on the same requests, heads on
-the holdout's label rows. Everything is scored through `recloop.recommend.Recommender`, as serving does.
+In: a sealed bundle and its training set, or a span of a data source. Out: a JSON report: slates against popularity on
+the same requests; heads on exposures, of a source's span with intervals and by slice.
+Everything is scored through `recloop.recommend.Recommender`, as serving does.
 Run: python -m training.evaluate --bundle DIR --training-set DIR --report FILE.json
+     python -m training.evaluate --bundle DIR --data SOURCE:DIR --from DATE --to DATE --report FILE.json
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,6 @@ from numpy.typing import NDArray
 
 from recloop import cli
 from recloop.errors import TrainingError
-from recloop.head_metrics import auc, grouped_auc, log_loss
 from recloop.metrics import (
     average_precision_at_k,
     bootstrap_interval,
@@ -36,11 +38,13 @@ from recloop.ranking import Items
 from recloop.recommend import Recommender
 from recloop.settings import Settings, load_settings
 from recloop.slates import value
+from recloop.sources import FORMS, open_source
 from training.dataset import Ints, TrainingSet
 from training.dataset_reader import read_training_set
+from training.judge_heads import head_report, judged_rows, score_rows
+from training.registry import find_bundle
 from training.requests import Request, sample_requests
 from training.scoring import load_bundle
-from training.stack_rows import example_rows
 
 K = 10
 N_USERS, PER_USER = 600, 5
@@ -48,7 +52,12 @@ BATCH = 64
 MAX_HEAD_ROWS = 10_000
 """Of more label rows, every second, third, … judges the heads."""
 
+N_RESAMPLES = 300
 MODEL, POPULARITY, BY_SEGMENT = "model", "popularity", "popularity_by_segment"
+
+
+class NoRequests(TrainingError):
+    """A span has no moment after which a user liked something new: no slate can be judged by it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Evaluation:
     user_ids: list[str]
     ndcg: dict[str, NDArray[np.float64]]
     offline: dict[str, Any]
-    heads: dict[str, dict[str, float]]
+    heads: dict[str, dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return what reports and manifests hold of it."""
@@ -70,20 +79,42 @@ class Evaluation:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate one bundle."""
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True, help="folder of the sealed bundle")
-    parser.add_argument("--training-set", type=Path, required=True, help="folder whose holdout judges it")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--bundle", required=True, help="folder of the sealed bundle, or an MLflow address of one")
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--training-set", type=Path, help="folder whose holdout judges it")
+    data.add_argument("--data", metavar="SOURCE", help=f"{FORMS}: a span of it judges")
+    parser.add_argument("--from", dest="start", type=cli.day_or_time, metavar="DATE", help="first day of the span")
+    parser.add_argument("--to", dest="end", type=cli.day_or_time, metavar="DATE", help="last day of the span, whole")
     parser.add_argument("--report", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--scores", type=Path, help="Parquet file to write, a row per judged example")
     args = parser.parse_args(argv)
+    if (args.data is None) != (args.start is None) or (args.data is None) != (args.end is None):
+        parser.error("--data, --from and --to go together")
 
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        evaluation = evaluate_bundle(args.bundle, args.training_set, settings=load_settings())
-        args.report.write_text(json.dumps(evaluation.to_dict(), indent=1), encoding="utf-8")
-        print(json.dumps(evaluation.offline))
+        settings = load_settings()
+        with TemporaryDirectory(prefix="bundle-") as folder:
+            recommender = load_bundle(find_bundle(args.bundle, Path(folder), settings))
+        report = _report(recommender, args, settings)
+        args.report.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        heads = {head: {name: found[name] for name in ("auc", "gauc")} for head, found in report["heads"].items()}
+        print(json.dumps({"heads": heads, "report": str(args.report)}))
         return 0
 
     return cli.run(command)
+
+
+def _report(recommender: Recommender, args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
+    if args.data is None:
+        return evaluate(recommender, read_training_set(args.training_set), settings=settings).to_dict()
+    from training.evaluate_source import evaluate_source
+
+    source = open_source(args.data, downloads=settings.var_dir / "data")
+    return evaluate_source(recommender, source, start=args.start, end=args.end, settings=settings, scores=args.scores)
 
 
 def evaluate_bundle(bundle: Path, training_set: Path, *, settings: Settings) -> Evaluation:
@@ -92,10 +123,23 @@ def evaluate_bundle(bundle: Path, training_set: Path, *, settings: Settings) -> 
 
 
 def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: Settings) -> Evaluation:
-    """Evaluate a recommender.
+    """Evaluate a recommender on the holdout: slates, and heads on at most MAX_HEAD_ROWS examples.
 
     Raises:
-        TrainingError: no user of the holdout came to like anything new.
+        NoRequests: no user of the holdout came to like anything new.
+    """
+    slates = evaluate_slates(recommender, training_set, settings=settings)
+    rows, _ = judged_rows(training_set, training_set.split.holdout_ms, training_set.split.end_ms)
+    rows = rows[:: max(1, -(-len(rows) // MAX_HEAD_ROWS))]
+    scored = score_rows(recommender, training_set, rows)
+    return replace(slates, heads=head_report(scored, seed=settings.seed, n_resamples=N_RESAMPLES))
+
+
+def evaluate_slates(recommender: Recommender, training_set: TrainingSet, *, settings: Settings) -> Evaluation:
+    """Evaluate the slates alone.
+
+    Raises:
+        NoRequests: no user of the holdout came to like anything new.
     """
     split = training_set.split
     requests = sample_requests(
@@ -103,7 +147,7 @@ def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: S
         seed=settings.seed,
     )  # fmt: skip
     if not requests:
-        raise TrainingError(
+        raise NoRequests(
             "the holdout has no moment after which a user liked something new; no slate can be judged. "
             "Train until a later time, or on a longer span."
         )
@@ -120,7 +164,7 @@ def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: S
     difference = bootstrap_interval(ndcg[MODEL] - ndcg[POPULARITY], groups=users, seed=settings.seed)
     offline["ndcg_difference_interval"] = [difference.low, difference.high]
     offline["n_requests"], offline["n_users"] = len(requests), len(set(users))
-    return Evaluation(users, ndcg, offline, _heads(recommender, training_set))
+    return Evaluation(users, ndcg, offline, {})
 
 
 def model_slates(
@@ -179,29 +223,6 @@ def _measure(
         f"novelty_at_{K}": novelty(slates, shares),
         f"diversity_at_{K}": intra_list_diversity(slates, items.categories),
     }
-
-
-def _heads(recommender: Recommender, training_set: TrainingSet) -> dict[str, dict[str, float]]:
-    """Return AUC, GAUC and log-loss of each head on the holdout's label rows; an undefined number is left out."""
-    split, examples = training_set.split, training_set.examples
-    rows = training_set.between(split.holdout_ms, split.end_ms)
-    rows = rows[~examples.sampled[rows]]
-    if not len(rows):
-        return {}
-    rows = rows[:: -(-len(rows) // MAX_HEAD_ROWS)]
-    table = example_rows(training_set, recommender, recommender.vocabularies, rows)
-    found: dict[str, dict[str, float]] = {}
-    for head, chances in recommender.predict(table.matrix).items():
-        labels = table.labels[head]  # type: ignore[index]
-        numbers = {
-            "auc": auc(labels, chances),
-            "gauc": grouped_auc(labels, chances, table.user_ids),
-            "log_loss": log_loss(labels, chances),
-            "rows": float(len(labels)),
-            "positives": float(labels.sum()),
-        }
-        found[str(head)] = {name: number for name, number in numbers.items() if not np.isnan(number)}
-    return found
 
 
 if __name__ == "__main__":

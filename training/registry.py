@@ -79,6 +79,29 @@ def download_bundle(version: ModelVersion, folder: Path) -> Path:
     return Path(mlflow.artifacts.download_artifacts(source, dst_path=str(target)))
 
 
+def find_bundle(address: str, folder: Path, settings: Settings) -> Path:
+    """Return the folder of a bundle: the one named, or one downloaded into `folder` from `models:/…` or `runs:/…`.
+
+    Raises:
+        ConfigurationError: there is no such folder, or MLflow has nothing there.
+        ComponentUnavailable: MLflow does not answer.
+    """
+    if ":/" not in address:
+        if not Path(address).is_dir():
+            raise ConfigurationError(
+                f"{address} is no folder; expected one that training.train wrote, or models:/NAME@ALIAS."
+            )
+        return Path(address)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    open_registry(settings)
+    try:
+        return Path(mlflow.artifacts.download_artifacts(address, dst_path=str(folder)))
+    except MlflowException as error:
+        raise ConfigurationError(f"MLflow at {settings.mlflow} has no bundle at {address}: {error}") from error
+
+
 def flat_metrics(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:
     """Return nested metrics under dotted names; texts and unknown numbers are left out, lists get their index.
 

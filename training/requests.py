@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recloop.labels import Head
 from recloop.ranking import Context, UserState
 from training.dataset import Ints, TrainingSet
 from training.outcomes import BY_ACTION, long_views
+
 
 @dataclass(frozen=True)
 class Request:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,11 +98,13 @@ class RowStatistics:
             distinct, group = np.unique(own, return_inverse=True)
             keys.append(distinct)
             sums.append(
-                np.column_stack([np.bincount(group, weights=part, minlength=len(distinct)) for part in counted.ones(known).T])
+                np.column_stack(
+                    [np.bincount(group, weights=part, minlength=len(distinct)) for part in counted.ones(known).T]
+                )
             )
         flat = np.concatenate(keys)
         order = np.argsort(flat)
-        means = {stream: counted.means(until_ms) for stream, counted in self._streams.items()}
+        means = {str(stream): counted.means(until_ms) for stream, counted in self._streams.items()}
         return Statistics(tuple(specs), flat[order], np.vstack(sums)[order].astype(np.float32), means, until_ms)
 
     def blank(self, *, until_ms: int) -> Statistics:
@@ -109,7 +112,9 @@ class RowStatistics:
         full = self.table(until_ms=until_ms, specs=())
         return replace(full, specs=self.specs(until_ms=until_ms), until_ms=0)
 
-    def columns(self, rows: Moments, statistics: Statistics, *, snapshots_to_ms: int | None = None) -> NDArray[np.float32]:
+    def columns(
+        self, rows: Moments, statistics: Statistics, *, snapshots_to_ms: int | None = None
+    ) -> NDArray[np.float32]:
         """Return float32 [rows, names]: the table of `statistics`, and what became known since.
 
         Args:
@@ -215,12 +220,14 @@ def _telling(counted: _Counted, users: Mapping[str, Mapping[str, str]], until_ms
         _, group = np.unique(values, return_inverse=True)
         n_values = int(group.max()) + 1
         if 1 < n_values <= MAX_VALUES:
-            gains[name] = _g_statistic(np.bincount(group, shown), np.bincount(group, clicked)) - (n_values - 1)
+            gains[name] = _g_statistic(np.bincount(group, weights=shown), np.bincount(group, weights=clicked)) - (
+                n_values - 1
+            )
     best = sorted((name for name in gains if gains[name] > 0), key=lambda name: -gains[name])
     return best[:MAX_CROSSED]
 
 
-def _g_statistic(shown: NDArray[np.float64], clicked: NDArray[np.float64]) -> float:
+def _g_statistic(shown: NDArray[Any], clicked: NDArray[Any]) -> float:
     share = clicked.sum() / shown.sum()
     total = 0.0
     for found, expected in ((clicked, shown * share), (shown - clicked, shown * (1 - share))):

@@ -64,7 +64,7 @@ def exposure_rows(log: SourceLog, *, window: timedelta) -> pa.Table:
 def attribute(log: SourceLog, *, window: timedelta) -> tuple[Ints, Bools, Ints]:
     """Return the places in the log of all label rows' causes, ascending, their outcomes, a column per head, and the
     time of the newest event of each row.
-    """  # noqa: D205 - one sentence reads better than two
+    """
     done, cause = np.flatnonzero(log.interacted), _causes(log)
     age_ms = log.times_ms[done] - log.times_ms[cause]
     organic = (cause < 0) | (age_ms >= window // timedelta(milliseconds=1))

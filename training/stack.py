@@ -85,7 +85,8 @@ def train_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: in
             LOG.info("head %s is left out: %s", head, reason)
             continue
         stack.plans[head], chances = _plan(head, training, validation, names, seed)
-        stack.curves[head] = fit_curve(*reversed(calibration_rows(validation, head, chances)))
+        truth, raw = calibration_rows(validation, head, chances)
+        stack.curves[head] = fit_curve(raw, truth)
         LOG.info("head %s: %d trees from %d rows", head, stack.rounds[head], len(training))
     if not stack.plans:
         raise TrainingError(

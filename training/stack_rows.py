@@ -87,8 +87,18 @@ def _all_numbers(values: set[str]) -> bool:
     return not any(np.isnan(as_number(value)) for value in values)
 
 
-def example_rows(training_set: TrainingSet, retriever: Retriever, vocabularies: Vocabularies, rows: Ints) -> Rows:
-    """Return examples as rows, in their order; those of a recommender with its own columns have them too."""
+def example_rows(
+    training_set: TrainingSet,
+    retriever: Retriever,
+    vocabularies: Vocabularies,
+    rows: Ints,
+    *,
+    counted: RowStatistics | None = None,
+) -> Rows:
+    """Return examples as rows, in their order; those of a recommender with columns of its own have them too.
+
+    `counted` is what those columns are counted by, where the caller has it already.
+    """
     examples = training_set.examples
     matrices: list[Matrix] = []
     requests = list(training_set.requests(rows))
@@ -98,7 +108,9 @@ def example_rows(training_set: TrainingSet, retriever: Retriever, vocabularies: 
             (training_set.user_state(int(own[0]), with_seen=False), training_set.context(int(own[0]))) for own in group
         ]
         ids = [training_set.items.ids[row] for row in examples.items[np.concatenate(group)]]
-        cf_scores, sequence_scores = retriever.pair_scores(asked, np.repeat(np.arange(len(group)), [*map(len, group)]), ids)
+        cf_scores, sequence_scores = retriever.pair_scores(
+            asked, np.repeat(np.arange(len(group)), [*map(len, group)]), ids
+        )
         place = 0
         for own, (user, context) in zip(group, asked, strict=True):
             items = examples.items[own]
@@ -121,14 +133,15 @@ def example_rows(training_set: TrainingSet, retriever: Retriever, vocabularies: 
     labels = {head: examples.labels[head][rows] for head in Head}
     found = Rows(np.vstack(matrices), labels, moments, ~examples.sampled[rows], shown(training_set, rows))
     if isinstance(retriever, Recommender) and retriever.extras is not None:
-        return with_extras(training_set, RowStatistics(training_set), found, retriever.extras)
+        return with_extras(training_set, counted or RowStatistics(training_set), found, retriever.extras)
     return found
 
 
 def shown(training_set: TrainingSet, rows: Ints) -> NDArray[np.bool_]:
     """Tell which examples are exposures: an impression began them."""
     examples = training_set.examples
-    return (examples.origins[rows] == Origin.IMPRESSION) & ~examples.sampled[rows]
+    from_impression: NDArray[np.bool_] = examples.origins[rows] == Origin.IMPRESSION
+    return from_impression & ~examples.sampled[rows]
 
 
 def with_extras(

@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +31,7 @@ from recloop.labels import Head
 from recloop.recommend import FoldIn, Recommender, Retriever
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
+from recloop.sources.base import moment
 from training.bundle import Trained, ranking_features, write_bundle
 from training.collaborative import CollaborativeModel, train_collaborative
 from training.costs import Stopwatch, peak_memory_mb
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument("--training-set", type=Path, help="folder made by jobs.etl.build_training_set")
     data.add_argument("--data", metavar="SOURCE", help=FORMS)
-    parser.add_argument("--until", type=cli.day, metavar="DATE", help="with --data: the last day to learn from, whole")
+    parser.add_argument("--until", type=cli.day_or_time, metavar="DATE", help="with --data: the last day to learn from")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle; replaced when it exists")
     parser.add_argument("--epochs", type=int, help="most epochs of the transformer (default: RECLOOP_EPOCHS)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: RECLOOP_DEVICE")
@@ -89,19 +90,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return cli.run(command)
 
 
-def train_on_source(name: str, until: date, out: Path, *, settings: Settings) -> dict[str, Any]:
+def train_on_source(name: str, until: date | datetime, out: Path, *, settings: Settings) -> dict[str, Any]:
     """Train on a data source's events up to and including a day; see `train`.
 
     Raises:
         SourceError: a file of the source is missing, or is not what its format says.
         TrainingError: the events before the end cannot be used.
     """
-    source = open_source(name, downloads=settings.state_dir / "downloads")
+    source = open_source(name, downloads=settings.var_dir / "data")
     window = timedelta(hours=settings.attribution_window_hours)
     with TemporaryDirectory(prefix="training-set-") as folder:
         place = Path(folder) / "set"
-        end = source.day_start(until + timedelta(days=1))
-        build_source_set(source, place, until=end, window=window, seed=settings.seed)
+        build_source_set(source, place, until=moment(source, until, ends=True), window=window, seed=settings.seed)
         return train(place, out, settings=settings, refit_holdout=True)
 
 
@@ -186,9 +186,7 @@ def stack_rows(
         parts.append(request_rows(training_set, retriever, vocabularies, requests, seed=seed))
     counted = RowStatistics(training_set)
     blank = counted.blank(until_ms=end_ms)
-    rows = with_extras(
-        training_set, counted, concatenate(parts), Extras(vocabularies, blank), snapshots_to_ms=end_ms
-    )
+    rows = with_extras(training_set, counted, concatenate(parts), Extras(vocabularies, blank), snapshots_to_ms=end_ms)
     return Extras(vocabularies, counted.table(until_ms=end_ms, specs=blank.specs)), rows
 
 

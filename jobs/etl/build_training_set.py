@@ -103,7 +103,7 @@ def read_items(spark: SparkSession, at: datetime, met: pa.ChunkedArray) -> pa.Ta
 
 
 def read_exposures(spark: SparkSession, until: datetime) -> pa.Table:
-    """Return the label rows of impressions whose outcomes were all known before `until`, in the order they became so."""
+    """Return the label rows of impressions, in the order their outcomes were known; those not before `until` are not."""
     from pyspark.sql import functions as F
 
     rows = spark.table(LABELS.full_name).where(F.col(Column.ORIGIN) == Origin.IMPRESSION.value)

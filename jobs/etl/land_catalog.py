@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING
 from jobs.etl.job import Outcome, run_job
 from jobs.etl.lake import overwrite_all, read
 from jobs.etl.stale import mark_stale
+from recloop.attributes import MAX_ATTRIBUTES, MAX_LENGTH, USER_ATTRIBUTES
 from recloop.clock import EPOCH, SystemClock
 from recloop.errors import SourceError
 from recloop.features import USER_PROFILE
 from recloop.tables import ITEMS, USERS, Column, Table
 
 if TYPE_CHECKING:
+    from pyspark.sql import Column as Expression
     from pyspark.sql import DataFrame, SparkSession
 
 FILES = {"items.jsonl": (ITEMS, Column.ITEM_ID), "users.jsonl": (USERS, Column.USER_ID)}
@@ -102,12 +104,22 @@ def profile_rows(users: DataFrame) -> DataFrame:
     """
     from pyspark.sql import functions as F
 
-    return users.select(
+    return users.withColumn(USER_ATTRIBUTES, attribute_texts()).select(
         Column.USER_ID,
         F.col(Column.UPDATED_AT).alias(Column.FEATURE_TIME),
         F.col(Column.UPDATED_AT).alias(Column.CREATED_AT),
         *USER_PROFILE.names,
     )
+
+
+def attribute_texts() -> Expression:
+    """Return the attributes as `recloop.attributes.attribute_texts` has them."""
+    from pyspark.sql import functions as F
+
+    entries = F.map_entries(F.coalesce(Column.ATTRIBUTES, F.create_map().cast("map<string,string>")))
+    known = F.filter(entries, lambda pair: (F.length(pair["value"]) > 0) & ~F.contains(pair["key"], F.lit("=")))
+    texts = F.transform(known, lambda pair: F.concat_ws("=", pair["key"], F.substring(pair["value"], 1, MAX_LENGTH)))
+    return F.slice(F.array_sort(texts), 1, MAX_ATTRIBUTES)
 
 
 def update_profiles(spark: SparkSession) -> None:

@@ -37,7 +37,14 @@ def newest_labels(labels: DataFrame, split: TimeSplit, *, most: int) -> pa.Table
     return newest.sort_by([(TIME_MS, "ascending"), (Column.LABEL_ID.value, "ascending")])
 
 
-_NOT_IN_EXAMPLES = {Column.LABEL_ID, Column.ORIGIN, Column.EVENT_TIME, Column.EVENT_DATE, Column.MODEL_VERSION, Column.KNOWN_AT}
+_NOT_IN_EXAMPLES = {
+    Column.LABEL_ID,
+    Column.ORIGIN,
+    Column.EVENT_TIME,
+    Column.EVENT_DATE,
+    Column.MODEL_VERSION,
+    Column.KNOWN_AT,
+}
 
 
 def visible_from(spark: SparkSession, service: FeatureService) -> np.ndarray:

@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from recloop.catalog import CatalogItem, CatalogUser
-from recloop.clock import EPOCH, from_ms
+from recloop.clock import EPOCH, day_start, from_ms
 from recloop.errors import SourceError
 from recloop.events import Event
 
@@ -28,6 +28,9 @@ class Source(Protocol):
     name: str
     terms: str
     """Under what terms the data may be used, in a sentence or two, shown to the user."""
+
+    utc_offset: timedelta
+    """What the source's own calendar is ahead of UTC: where its days begin."""
 
     repeated: int
     """Events left out of the last reading of `events()` because their id had been seen."""
@@ -48,6 +51,13 @@ class Source(Protocol):
     def users(self) -> Iterator[CatalogUser]:
         """Yield what is known of users, each once; may be empty."""
         ...
+
+
+def moment(source: Source, given: date | datetime, *, ends: bool = False) -> datetime:
+    """Return a moment as it is, of a day its beginning in the source's calendar; with `ends` its end."""
+    if isinstance(given, datetime):
+        return given
+    return day_start(given + timedelta(days=int(ends))) - source.utc_offset
 
 
 def build(model: type[Model], path: Path, line: int, fields: dict[str, Any]) -> Model:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ class EventFiles:
     """The adapter of a folder."""
 
     name = "event files"
+    utc_offset = timedelta(0)
     terms = "Your own data, under your own terms."
 
     def __init__(self, folder: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,6 +66,7 @@ class KuaiRand:
 
     name = "KuaiRand"
     malformed: Sequence[bytes] = ()
+    utc_offset = timedelta(hours=8)  # the log's column `date` is that of China
     terms = "KuaiRand, CC BY-SA 4.0; cite Gao et al., CIKM 2022, doi 10.1145/3511808.3557624."
 
     def __init__(self, folder: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -31,6 +31,7 @@ class MovieLens:
 
     name = "MovieLens-100K"
     malformed: Sequence[bytes] = ()
+    utc_offset = timedelta(0)
     terms = (
         "MovieLens-100K, GroupLens Research, University of Minnesota: research use, no redistribution, no commercial "
         "use without permission; cite Harper and Konstan (2015), doi 10.1145/2827872."

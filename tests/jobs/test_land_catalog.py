@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs.etl.land_catalog import land_catalog
+from recloop.attributes import MAX_ATTRIBUTES, USER_ATTRIBUTES, attribute_texts, parse_attributes
 from recloop.clock import EPOCH, format_time
 from recloop.errors import SourceError
 from recloop.features import USER_PROFILE
@@ -71,6 +72,21 @@ def test_profiles_keep_their_history_and_a_rerun_adds_nothing(empty_lake: SparkS
     rows = empty_lake.table(USER_PROFILE.table.full_name).orderBy("feature_time").collect()
     assert [row["segment"] for row in rows] == ["x", "y"]
     assert [row["segment"] for row in empty_lake.table(USERS.full_name).collect()] == ["y"]
+
+
+def test_attributes_become_the_texts_of_the_kernel(empty_lake: SparkSession, tmp_path: Path) -> None:
+    users: dict[str, dict[str, str] | None] = {
+        "none": None,
+        "empty": {},
+        "several": {"b": "x=y", "a": "1", "a!": "2", "süß": "ä b", "unknown": "", "no=name": "3"},
+        "many": {f"name {place}": "v" * 100 for place in range(MAX_ATTRIBUTES + 5)},
+    }
+    rows = [{"user_id": name} | ({} if own is None else {"attributes": own}) for name, own in users.items()]
+    write(tmp_path, "users.jsonl", *rows)
+    land_catalog(empty_lake, tmp_path, now=DAY_0)
+    found = {row["user_id"]: row[USER_ATTRIBUTES] for row in empty_lake.table(USER_PROFILE.table.full_name).collect()}
+    assert found == {name: attribute_texts(own) for name, own in users.items()}
+    assert parse_attributes(found["several"]) == {"b": "x=y", "a": "1", "a!": "2", "süß": "ä b"}
 
 
 def test_missing_folder_is_named(empty_lake: SparkSession, tmp_path: Path) -> None:

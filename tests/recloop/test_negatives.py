@@ -102,7 +102,13 @@ def label(
 
 @pytest.fixture
 def rows() -> list[dict[str, Any]]:
-    labels = pa.Table.from_pylist([label("a", "u", "i0", click=1), label("b", "v", "i1", click=0), label("c", "u", "i2", click=1, origin="impression")])
+    labels = pa.Table.from_pylist(
+        [
+            label("a", "u", "i0", click=1),
+            label("b", "v", "i1", click=0),
+            label("c", "u", "i2", click=1, origin="impression"),
+        ]
+    )
     heads = [str(head) for head in Head]
     labels = labels.cast(
         pa.schema([each.with_type(pa.int32()) if each.name in {*heads, "position"} else each for each in labels.schema])

@@ -19,7 +19,6 @@ from recloop.statistics import (
     keys_of,
     mix,
 )
-
 from tests.recloop.conftest import tiny_items
 
 BY_ITEM = Statistic(Stream.EXPOSURES, (Part.ITEM,), 20)
@@ -45,7 +44,10 @@ def statistics(sums: dict[np.uint64, list[float]], *specs: Statistic) -> Statist
 
 def test_a_request_is_described_by_its_items_and_by_its_user(items: Items) -> None:
     table = statistics(
-        {key(BY_ITEM, item=items.ids[1]): [20, 18, 0, 2, 0], key(BY_USER_SURFACE, user="u", surface="home"): [3, 0, 0, 0, 0]},
+        {
+            key(BY_ITEM, item=items.ids[1]): [20, 18, 0, 2, 0],
+            key(BY_USER_SURFACE, user="u", surface="home"): [3, 0, 0, 0, 0],
+        },
         BY_ITEM,
         BY_USER_SURFACE,
     )
@@ -90,7 +92,7 @@ def test_what_is_saved_is_read(tmp_path: Path, items: Items) -> None:
 
 
 def test_only_statistics_of_users_are_fixed() -> None:
-    assert BY_USER_SURFACE.fixed and not BY_ITEM.fixed and not any(each.fixed for each in crossed("vip"))
+    assert [each.fixed for each in (BY_USER_SURFACE, BY_ITEM, *crossed("vip"))] == [True, False, *[False] * 4]
 
 
 def test_a_column_per_statistic_and_head() -> None:

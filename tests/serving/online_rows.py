@@ -47,4 +47,5 @@ def write_daily(store: Any, user_id: str, at: datetime, seen: Sequence[str] = ()
 
 
 def write_profile(store: Any, user_id: str, at: datetime, segment: str) -> None:
-    write_row(store, USER_PROFILE, user_id, at, {"segment": segment, "age_group": "25", "gender": None})
+    known = {"segment": segment, "age_group": "25", "gender": None, "user_attributes": ["a=1", "süß=ä=b"]}
+    write_row(store, USER_PROFILE, user_id, at, known)

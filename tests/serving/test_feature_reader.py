@@ -72,6 +72,7 @@ def test_rows_come_out_as_they_went_in(reader: FeatureReader, store: Any) -> Non
     assert list(row.of(USER_DAILY)["user_seen_items"]) == ["i9"]
     assert row.of(USER_PROFILE)["segment"] == "young"
     assert row.of(USER_PROFILE)["gender"] is None
+    assert list(row.of(USER_PROFILE)["user_attributes"]) == ["a=1", "süß=ä=b"]
 
 
 def test_unknown_user_and_missing_views_are_empty(reader: FeatureReader, store: Any) -> None:

@@ -11,8 +11,8 @@ from recloop.errors import TrainingError
 from recloop.head_metrics import auc
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
-from training.stack import fit_curve, train_stack
 from training.row_statistics import Moments
+from training.stack import fit_curve, train_stack
 from training.stack_rows import Rows
 
 N_ROWS = 2_000
