@@ -124,7 +124,8 @@ def write_folder(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, 
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     for name, table in tables.items():
-        pq.write_table(table, aside / f"{name}.parquet", compression="zstd")
+        # Without Arrow's own schema: texts that one writer holds in a dictionary are texts to every reader.
+        pq.write_table(table, aside / f"{name}.parquet", compression="zstd", store_schema=False)
     (aside / TrainingFile.SNAPSHOT).write_text(json.dumps(facts, indent=1), encoding="utf-8")
     if out.exists():
         shutil.rmtree(out)

@@ -60,7 +60,10 @@ class Interactions:
 
 @dataclass(frozen=True)
 class Examples:
-    """Label rows and sampled negatives with their point-in-time features; parallel arrays, oldest first."""
+    """Label rows and sampled negatives with their point-in-time features; parallel arrays, oldest first.
+
+    `attributes` has a mapping of name to value per row; rows with the same attributes share theirs.
+    """
 
     user_ids: NDArray[np.object_]
     items: Ints

@@ -7,20 +7,22 @@ Out: `training.dataset.TrainingSet`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.attributes import MAX_ATTRIBUTES, USER_ATTRIBUTES, parse_attributes
+from recloop.attributes import USER_ATTRIBUTES, parse_attributes
 from recloop.errors import TrainingError
 from recloop.features import USER_PROFILE, contract_id
 from recloop.labels import Head
 from recloop.ranking import ITEM_NUMBER_COLUMNS, Items, fade
 from recloop.sequences import ACTION_CODES
 from recloop.splits import TimeSplit
+from recloop.statistics import hash_texts
 from recloop.tables import Column
 from recloop.training_set import (
     EXAMPLE_COLUMNS,
@@ -36,6 +38,7 @@ from training.dataset import ITEM_FLOATS, USER_NUMBERS, Examples, Exposures, Int
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 
 def read_training_set(folder: Path) -> TrainingSet:
@@ -73,22 +76,31 @@ def _read_snapshot(path: Path) -> dict[str, Any]:
     return snapshot
 
 
-def _read_table(path: Path, columns: Sequence[str], *, may_be_empty: bool = False) -> pa.Table:
+@contextmanager
+def _opened(path: Path, columns: Sequence[str], **options: Any) -> Iterator[pq.ParquetFile]:
+    """Open a file that has the columns."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     try:
         # ParquetFile, not read_table: of a path that looks partitioned it would make columns.
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, **options) as file:
             missing = [column for column in columns if column not in file.schema_arrow.names]
             if missing:
                 raise TrainingError(
                     f"{path.name} lacks the column {missing[0]}. Run jobs.etl.build_training_set again."
                 )
-            table = file.read(columns=list(columns))
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise TrainingError(f"{path} cannot be read: {error}. Run jobs.etl.build_training_set again.") from error
+
+
+def _read_table(path: Path, columns: Sequence[str], *, may_be_empty: bool = False) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    with _opened(path, columns) as file:
+        table = file.read(columns=list(columns))
     if not len(table) and not may_be_empty:
         raise TrainingError(f"{path.name} is empty; expected rows. Ingest events first, or train until a later time.")
     for name, column in zip(table.column_names, table.columns, strict=True):
@@ -175,7 +187,9 @@ def _read_interactions(path: Path, items: Items) -> Interactions:
 
 
 def _read_examples(path: Path, items: Items) -> Examples:
-    table = _read_table(path, EXAMPLE_COLUMNS)
+    table = _read_table(path, [name for name in EXAMPLE_COLUMNS if name != USER_ATTRIBUTES])
+    mappings, places = _read_attributes(path)
+    table = table.append_column(USER_ATTRIBUTES, [places])
     # By moment, then user: examples of one request lie together, and a span of time is a slice.
     table = table.sort_by([(ms(Column.EVENT_TIME), "ascending"), (Column.USER_ID, "ascending")])
     users = _strings(table, Column.USER_ID)
@@ -198,23 +212,51 @@ def _read_examples(path: Path, items: Items) -> Examples:
         categories=_lists(table, "user_categories", first, group),
         category_weights=_lists(table, "user_category_weights", first, group),
         profile={name: _strings(table, name) for name in (Column.SEGMENT, Column.AGE_GROUP, Column.GENDER)},
-        attributes=_attributes(table, users),
+        attributes=mappings[table[USER_ATTRIBUTES].to_numpy()],
         item_numbers=_numbers(table, [*ITEM_FLOATS, "item_first_ms"]),
         item_as_of_ms=_numbers(table, ["item_feature_ms"])[:, 0],
     )
 
 
-def _attributes(table: pa.Table, users: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Return a mapping per row; rows of one user and the same number of attributes share theirs."""
+def _read_attributes(path: Path) -> tuple[NDArray[np.object_], Ints]:
+    """Return the distinct mappings in a file, and the place of each row's among them.
+
+    One row group at a time: Arrow reads no more than 2 GiB of texts into a column of lists.
+    """
+    known: dict[int, dict[str, str]] = {}
+    hashes = []
+    with _opened(path, [USER_ATTRIBUTES]) as file:
+        paths = [file.schema.column(place).path for place in range(len(file.schema))]
+    # Each text once per row group; what its path below the column's name is depends on who wrote the file.
+    texts = [name for name in paths if name.split(".")[0] == USER_ATTRIBUTES]
+    with _opened(path, [USER_ATTRIBUTES], read_dictionary=texts) as file:
+        for group in range(file.num_row_groups):
+            lists = file.read_row_group(group, columns=[USER_ATTRIBUTES])[USER_ATTRIBUTES].combine_chunks()
+            own = _list_hashes(lists)
+            for key, row in zip(*(each.tolist() for each in np.unique(own, return_index=True)), strict=True):
+                if key not in known:
+                    known[key] = parse_attributes(lists[row].as_py())
+            hashes.append(own)
+    keys, places = np.unique(np.concatenate(hashes), return_inverse=True)
+    mappings = np.empty(len(keys), dtype=object)
+    mappings[:] = [known[key] for key in keys.tolist()]
+    return mappings, places.astype(np.int64)
+
+
+def _list_hashes(lists: pa.Array) -> NDArray[np.uint64]:
+    """Return 64 bits of each list: the sum of its texts' hashes; 0 of one that is empty or NULL."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    lengths = pc.fill_null(pc.list_value_length(table[USER_ATTRIBUTES]), 0).to_numpy()
-    _, codes = np.unique(users.astype(str), return_inverse=True)
-    _, first, group = np.unique(codes * (MAX_ATTRIBUTES + 1) + lengths, return_index=True, return_inverse=True)
-    distinct = np.empty(len(first), dtype=object)
-    distinct[:] = [parse_attributes(texts) for texts in table[USER_ATTRIBUTES].take(first).to_pylist()]
-    found: NDArray[np.object_] = distinct[group]
-    return found
+    texts = lists.flatten()
+    if not pa.types.is_dictionary(texts.type):
+        texts = texts.dictionary_encode()
+    own = hash_texts(texts.dictionary.to_pylist())[texts.indices.to_numpy()]
+    running = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(own, dtype=np.uint64)])
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    ends = np.cumsum(lengths)
+    hashes: NDArray[np.uint64] = running[ends] - running[ends - lengths]
+    return hashes
 
 
 def _read_exposures(path: Path, items: Items) -> Exposures:
@@ -240,7 +282,7 @@ def _read_users(path: Path) -> dict[str, dict[str, str]]:
         {name: value for name, value in zip(columns, values, strict=True) if value}
         for values in zip(*columns.values(), strict=True)
     ]
-    attributes = [parse_attributes(texts or ()) for texts in table[USER_ATTRIBUTES].to_pylist()]
+    attributes = [parse_attributes(texts) for texts in table[USER_ATTRIBUTES].to_pylist()]
     found = zip(table[Column.USER_ID].to_pylist(), profiles, attributes, strict=True)
     return {user_id: profile | own for user_id, profile, own in found}
 

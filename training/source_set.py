@@ -164,7 +164,9 @@ def _users(users: Sequence[CatalogUser]) -> pa.Table:
     names = [str(name) for name in (Column.USER_ID, *USER_PROFILE.names)]
     texts = pa.array([attribute_texts(user.attributes) for user in users], pa.list_(pa.string()))
     profile = {name: pa.array([getattr(user, name) for user in users], pa.string()) for name in names[:-1]}
-    return pa.table(profile | {USER_ATTRIBUTES: texts})
+    # Each text once: a column of lists holds no more than 2 GiB of them, and examples repeat those of their users.
+    shared = pa.ListArray.from_arrays(texts.offsets, texts.values.dictionary_encode())
+    return pa.table(profile | {USER_ATTRIBUTES: shared})
 
 
 def _items(items: Sequence[CatalogItem], examples: pa.Table, log: SourceLog, touches: Touches, *, day: int) -> pa.Table:

@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from recloop.attributes import USER_ATTRIBUTES
 from recloop.errors import TrainingError
 from recloop.tables import Column
-from recloop.training_set import TrainingFile
+from recloop.training_set import TrainingFile, ms
 from training.dataset import TrainingSet
 from training.dataset_reader import read_training_set
 
@@ -47,6 +48,26 @@ def test_item_sums_are_aged_to_the_holdout(folder: Path, training_set: TrainingS
     assert training_set.items.numbers[row, 0] == pytest.approx(expected)
 
 
+TEXTS = [None, [], ["a=1"], ["a=2"], ["a=1", "größe=süß", "x=y=z"]]
+ATTRIBUTES = [{}, {}, {"a": "1"}, {"a": "2"}, {"a": "1", "größe": "süß", "x": "y=z"}]
+
+
+@pytest.mark.parametrize("in_dictionary", [False, True], ids=["plain", "in_dictionary"])
+def test_each_row_has_the_attributes_known_by_then(broken_folder: Path, in_dictionary: bool) -> None:
+    path = broken_folder / TrainingFile.EXAMPLES
+    table = pq.read_table(path).sort_by([(ms(Column.EVENT_TIME), "ascending"), (Column.USER_ID, "ascending")])
+    # Every user's change from row to row, so nothing but the row tells; and they change within a row group.
+    texts = pa.array([TEXTS[row % len(TEXTS)] for row in range(len(table))], pa.list_(pa.string()))
+    table = table.set_column(table.column_names.index(USER_ATTRIBUTES), USER_ATTRIBUTES, texts)
+    pq.write_table(table, path, row_group_size=501, use_dictionary=in_dictionary)
+    assert pq.read_metadata(path).num_row_groups > 2
+    training_set = read_training_set(broken_folder)
+    found = training_set.examples.attributes
+    assert found.tolist() == [ATTRIBUTES[row % len(TEXTS)] for row in range(len(table))]
+    assert len({id(mapping) for mapping in found}) == 4, "rows with the same attributes share theirs"
+    assert [training_set.user_state(row).attributes for row in range(5)] == ATTRIBUTES
+
+
 @pytest.mark.parametrize("file", [name for name in TrainingFile if name != TrainingFile.USERS])
 def test_missing_file_is_named(broken_folder: Path, file: TrainingFile) -> None:
     (broken_folder / file).unlink()
@@ -64,6 +85,13 @@ def test_truncated_file_is_named(broken_folder: Path) -> None:
 def test_missing_column_is_named(broken_folder: Path) -> None:
     change(broken_folder, TrainingFile.EXAMPLES, lambda table: table.drop_columns(["user_touches"]))
     with pytest.raises(TrainingError, match=r"examples\.parquet lacks the column user_touches"):
+        read_training_set(broken_folder)
+
+
+@pytest.mark.parametrize("file", [TrainingFile.EXAMPLES, TrainingFile.USERS])
+def test_missing_attributes_are_named(broken_folder: Path, file: TrainingFile) -> None:
+    change(broken_folder, file, lambda table: table.drop_columns([USER_ATTRIBUTES]))
+    with pytest.raises(TrainingError, match=rf"{file} lacks the column user_attributes"):
         read_training_set(broken_folder)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -239,6 +240,41 @@ def test_profile_is_read_from_when_it_became_true(tmp_path: Path) -> None:
              ("always", "since", "later", "stranger")}  # fmt: skip
     assert found == {"always": ["x", "x"], "since": [None, "y"], "later": [None, None], "stranger": [None, None]}
     assert [row["user_id"] for row in rows(tmp_path, TrainingFile.USERS)] == ["always", "since"]
+
+
+def test_attributes_are_read_from_when_they_became_true_and_reach_the_user_state(tmp_path: Path) -> None:
+    moment = DAY_0 + 3 * DAY
+    users = [
+        CatalogUser(user_id="none"),
+        CatalogUser(user_id="several", attributes={"größe": "süß", "a": "1=2", "unknown": ""}),
+        CatalogUser(user_id="since", attributes={"a": "new"}, updated_at=moment),
+    ]
+    log = [event("old", "click", user="none")]
+    log += [
+        event(f"{user}-{at.isoformat()}", "click", user=user, at=at)
+        for user in ("none", "several", "since", "stranger")
+        for at in (moment - timedelta(milliseconds=1), moment)
+    ]
+    build(log, tmp_path, users=users, examples_from=DAY_0 + 2 * DAY, with_negatives=False)
+    several, new = {"größe": "süß", "a": "1=2"}, {"a": "new"}
+    expected = {"none": [{}, {}], "several": [several, several], "since": [{}, new], "stranger": [{}, {}]}
+    training_set = read_training_set(tmp_path)
+    states = [training_set.user_state(row) for row in range(len(training_set.examples))]
+    assert {name: [state.attributes for state in states if state.user_id == name] for name in expected} == expected
+    assert training_set.users == {"none": {}, "several": several, "since": new}
+    texts = {row["user_id"]: row["user_attributes"] for row in rows(tmp_path, TrainingFile.USERS)}
+    assert texts == {"none": [], "several": ["a=1=2", "größe=süß"], "since": ["a=new"]}
+
+
+def test_text_of_many_examples_is_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables: dict[str, pa.Table] = {}
+    monkeypatch.setattr("training.source_set.write_folder", lambda out, found, facts: tables.update(found))
+    users = [CatalogUser(user_id=f"u{n}", attributes={"same": "x" * 60, "own": str(n)}) for n in range(9)]
+    build(random_log(1, n_events=300), tmp_path, users=users)
+    (chunk,) = tables["examples"]["user_attributes"].chunks
+    # Two GiB of texts, once per row, are more than a column of lists can hold.
+    assert len(chunk) > 50
+    assert sorted(chunk.values.dictionary.to_pylist()) == [*(f"own={n}" for n in range(9)), "same=" + "x" * 60]
 
 
 def test_row_of_a_day_is_read_when_its_run_has_written_it(tmp_path: Path) -> None:
