@@ -24,8 +24,8 @@ from recloop.sources.base import moment
 from training.costs import peak_memory_mb
 from training.dataset import TrainingSet
 from training.dataset_reader import read_training_set
-from training.evaluate import NoRequests, evaluate_slates
 from training.judge_heads import ScoredRows, head_report, judged_rows, score_rows, slice_report
+from training.judge_slates import NoRequests, judge_slates
 from training.source_set import build_source_set
 
 
@@ -91,7 +91,7 @@ def evaluate_source(
 
 def _slates(recommender: Recommender, training_set: TrainingSet, settings: Settings) -> dict[str, Any]:
     try:
-        return evaluate_slates(recommender, training_set, settings=settings).offline
+        return judge_slates(recommender, training_set, settings=settings).offline
     except NoRequests as error:
         return {"note": str(error)}
 

@@ -52,3 +52,38 @@ def test_command_writes_the_report(trained: tuple[Path, Any], folder: Path, tmp_
     found = json.loads(report.read_text())
     assert found["offline"]["model"].keys() == found["offline"]["popularity"].keys()
     assert set(found["heads"]) == {"click", "like", "hide"}
+
+
+def test_report_that_could_not_be_written_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "missing" / "report.json"
+    assert main(["--bundle", str(tmp_path), "--training-set", str(tmp_path), "--report", str(missing)]) == 1
+    assert "missing is no folder. Make it first." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "movielens", "--from", "2024-03-01"], "--data, --from and --to go together"),
+        (["--training-set", ".", "--to", "2024-03-01"], "--data, --from and --to go together"),
+        (["--training-set", ".", "--scores", "s.parquet"], "--scores goes with --data"),
+        (["--data", "movielens", "--from", "March", "--to", "2024-03-02"], "expected a date as 2022-05-04"),
+        (["--data", "movielens", "--training-set", "."], "not allowed with"),
+        ([], "one of the arguments --training-set --data is required"),
+    ],
+)
+def test_options_that_do_not_belong_together_are_refused(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--bundle", "b", "--report", "r.json", *options])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_is_not_defined_is_null_in_the_report(
+    trained: tuple[Path, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.judge_slates.novelty", lambda *given: float("nan"))
+    report = tmp_path / "report.json"
+    assert main(["--bundle", str(trained[0]), "--training-set", str(folder), "--report", str(report)]) == 0
+    assert json.loads(report.read_text())["offline"]["model"]["novelty_at_10"] is None
