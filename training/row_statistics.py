@@ -214,17 +214,29 @@ def _telling(counted: _Counted, users: Mapping[str, Mapping[str, str]], until_ms
         return []
     distinct, codes = np.unique(counted.moments.user_ids[known].astype(str), return_inverse=True)
     shown, clicked = np.bincount(codes), np.bincount(codes, weights=clicks)
-    gains = {}
+    gains: dict[str, float] = {}
+    groups: set[bytes] = set()
     for name in sorted({name for user in distinct for name in users.get(user, {})}):
         values = [users.get(user, {}).get(name) or "" for user in distinct]
         _, group = np.unique(values, return_inverse=True)
         n_values = int(group.max()) + 1
-        if 1 < n_values <= MAX_VALUES:
+        # Two names for the same grouping, as a segment that is an attribute too, say nothing twice.
+        if 1 < n_values <= MAX_VALUES and _is_new(group, groups):
             gains[name] = _g_statistic(np.bincount(group, weights=shown), np.bincount(group, weights=clicked)) - (
                 n_values - 1
             )
     best = sorted((name for name in gains if gains[name] > 0), key=lambda name: -gains[name])
     return best[:MAX_CROSSED]
+
+
+def _is_new(group: Ints, known: set[bytes]) -> bool:
+    """Tell whether a grouping of users is none of the known, whatever its values are called; add it to them."""
+    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
+    mark = np.argsort(np.argsort(first))[inverse].astype(np.int32).tobytes()
+    if mark in known:
+        return False
+    known.add(mark)
+    return True
 
 
 def _g_statistic(shown: NDArray[Any], clicked: NDArray[Any]) -> float:

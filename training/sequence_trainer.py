@@ -34,6 +34,10 @@ class Schedule:
     windows_per_epoch: int = 8_000
 
 
+LEAST_STEPS = 20
+"""A schedule of fewer steps has no room for its warm-up: torch divides by its length less one."""
+
+
 class SequenceTrainer:
     """Optimiser, schedule and loss over one set of windows."""
 
@@ -49,7 +53,7 @@ class SequenceTrainer:
         self._optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=schedule.weight_decay)
         n_steps = schedule.epochs * math.ceil(self._per_epoch / schedule.batch_size)
         self._rates = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, max_lr=rate, total_steps=n_steps, pct_start=0.1
+            self._optimizer, max_lr=rate, total_steps=max(n_steps, LEAST_STEPS), pct_start=0.1
         )
         counts = np.bincount(windows.targets[windows.targets > 0] - 1, minlength=model.bias.shape[0])
         with torch.no_grad():

@@ -52,7 +52,7 @@ def made_up(seed: int = 0) -> Any:
         names, starts, generator.integers(0, N_ITEMS, N_ROWS), generator.integers(1, 9, N_ROWS), log_times,
         generator.integers(0, 30_000, N_ROWS), {name: place for place, name in enumerate(names)},
     )  # fmt: skip
-    kinds = {name: {"kind": "AB"[place % 2], "same": "x", "number": str(place)} for place, name in enumerate(names)}
+    kinds = {name: {"kind": "AB"[place % 2], "same": "x", "again": "ba"[place % 2], "number": str(place)} for place, name in enumerate(names)}
     return SimpleNamespace(interactions=log, exposures=exposures, users=kinds, items=catalogue())
 
 
@@ -152,8 +152,9 @@ def test_attributes_that_tell_of_clicks_are_crossed_and_others_not() -> None:
     labels = {**training_set.exposures.labels, Head.CLICK: kind.astype(np.int8)}
     training_set.exposures = replace(training_set.exposures, labels=labels)
     crosses = {part for spec in RowStatistics(training_set).specs(until_ms=END_MS) for part in spec.parts} - {*Part}
-    assert "kind" in crosses
+    assert {"again", "kind"} & crosses
     assert "same" not in crosses
+    assert not {"again", "kind"} <= crosses, "one grouping is crossed once"
 
 
 def test_without_exposures_interactions_still_count() -> None:

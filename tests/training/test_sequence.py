@@ -84,6 +84,17 @@ def test_loss_that_is_no_number_stops_the_run(training_set: TrainingSet, windows
         trainer.run_epoch()
 
 
+@pytest.mark.parametrize("epochs", [1, 10])
+def test_a_schedule_of_few_steps_can_be_run(training_set: TrainingSet, windows: Windows, epochs: int) -> None:
+    from training.sequence_model import SequenceModel
+    from training.sequence_trainer import Schedule, SequenceTrainer
+
+    model = SequenceModel(len(training_set.items))
+    trainer = SequenceTrainer(model, windows.take(np.arange(8)), Schedule(epochs), seed=1)
+    for _ in range(epochs):
+        trainer.run_epoch()
+
+
 def test_sampled_loss_learns_too(training_set: TrainingSet, result: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.sequence_trainer.FULL_SOFTMAX_ITEMS", 10)
     monkeypatch.setattr("training.sequence_trainer.N_NEGATIVES", 40)
