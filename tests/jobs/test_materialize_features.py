@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import pytest
 from jobs.etl.lake import append
 from jobs.etl.materialize_features import VIEWS, build_parser, materialize_features
 from jobs.etl.stale import mark_stale, stale_since
+from recloop.attributes import USER_ATTRIBUTES
 from recloop.features import USER_PROFILE, USER_RECENT
 from recloop.settings import Settings
 from recloop.tables import CLEAN_EVENTS
@@ -34,8 +35,8 @@ class Lake:
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
         self.spark, self.settings = spark, settings
 
-    def write_profile(self, user: str, segment: str, at: datetime) -> None:
-        row = (user, at, at, segment, None, None)
+    def write_profile(self, user: str, segment: str, at: datetime, attributes: Sequence[str] = ()) -> None:
+        row = (user, at, at, segment, None, None, list(attributes))
         append(self.spark.createDataFrame([row], USER_PROFILE.table.ddl), USER_PROFILE.table)
 
     def copy(self, end: datetime, *, full: bool = False) -> dict[str, int]:
@@ -90,6 +91,14 @@ class TestJob:
         mark_stale(lake.spark, USER_PROFILE.table, since=DAY_0)
         assert lake.copy(DAY_0 + 3 * DAY)[USER_PROFILE.name] == 1
         assert lake.segment("two-rows") == "new"
+
+    def test_attributes_are_online_as_they_were_in_the_lake(self, lake: Lake) -> None:
+        texts = ["a=1=2", "größe=süß"]
+        lake.write_profile("with-attributes", "x", DAY_0, texts)
+        lake.write_profile("without-attributes", "x", DAY_0)
+        assert lake.copy(DAY_0 + DAY, full=True)[USER_PROFILE.name] == 2
+        assert lake.online("with-attributes", f"user_profile:{USER_ATTRIBUTES}") == texts
+        assert not lake.online("without-attributes", f"user_profile:{USER_ATTRIBUTES}")
 
     def test_rows_that_nothing_marked_are_copied_only_in_full(self, lake: Lake) -> None:
         lake.write_profile("unmarked", "x", DAY_0)

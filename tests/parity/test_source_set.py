@@ -76,6 +76,7 @@ def make_source() -> ListedSource:
             segment=("x", "y", "all", None)[n % 4],
             age_group="18-24" if n % 2 else None,
             gender="F",
+            attributes=({}, {"a": str(n)}, {"größe": "süß", "b": "1=2", "a": "x" * 70, "unknown": ""})[n % 5 % 3],
             updated_at=(None, DAY_0 + timedelta(days=6, hours=12, microseconds=1), UNTIL + timedelta(days=1))[n % 3],
         )
         for n in range(1, 15)
@@ -163,6 +164,8 @@ def test_log_has_what_the_rules_tell_apart(built: Built) -> None:
     assert {row["sampled"] for row in rows} == {True, False}
     for name in ("segment", "user_touches", "item_touches", "slate_id"):
         assert {row[name] is None for row in rows} == {True, False}, name
+    assert {len(row["user_attributes"]) for row in rows if row["user_attributes"] is not None} == {0, 1, 3}
+    assert None in [row["user_attributes"] for row in rows]
     items = built.rows(TrainingFile.ITEMS)[1]
     # i0 is in the log only, i44 in the catalogue only.
     assert {"i0", "i44"} <= {row["item_id"] for row in items}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from recloop.aggregates import Rows, item_daily, segment_daily, user_daily
+from recloop.attributes import USER_ATTRIBUTES, attribute_texts, parse_attributes
 from recloop.clock import to_ms
 from recloop.events import Action, Event
 from recloop.features import (
@@ -41,6 +42,7 @@ END = DAY_0 + N_DAYS * DAY
 USERS, ITEMS = [f"u{n}" for n in range(5)], [f"i{n}" for n in range(6)]
 CATEGORIES = {item: ["even" if int(item[1:]) % 2 == 0 else "odd", "all"] for item in ITEMS}
 SEGMENTS = {"u0": "x", "u1": "x", "u2": "y", "u3": "y"}
+ATTRIBUTES = {"u0": {"größe": "süß", "b": "1=2", "a": "年"}, "u1": {"a": "1"}, "u2": {}}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ def loop(spark: SparkSession, base_stack: Settings, tmp_path_factory: pytest.Tem
     drop_tables(spark)
     folder = tmp_path_factory.mktemp("catalog")
     items = [{"item_id": item, "categories": names} for item, names in CATEGORIES.items()]
-    users = [{"user_id": user, "segment": segment, "gender": "F"} for user, segment in SEGMENTS.items()]
+    users = [
+        {"user_id": user, "segment": segment, "gender": "F", "attributes": ATTRIBUTES.get(user)}
+        for user, segment in SEGMENTS.items()
+    ]
     for name, rows in (("items", items), ("users", users)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     log = random_log(11, n_events=400, n_users=len(USERS), n_items=len(ITEMS), days=N_DAYS)
@@ -152,6 +157,8 @@ def test_point_in_time_join_reads_what_was_known_by_then(loop: Loop, at: datetim
     assert bool(users) == bool(items) == (newest_day is not None)
     for row in rows:
         assert row["segment"] == SEGMENTS.get(row["user_id"])
+        texts = attribute_texts(ATTRIBUTES.get(row["user_id"]))
+        assert row[USER_ATTRIBUTES] == (texts if row["user_id"] in SEGMENTS else None)
         for view, known, entity in ((USER_DAILY, users, row["user_id"]), (ITEM_DAILY, items, row["item_id"])):
             for name in RANKING_V1.names(view):
                 assert_equal(row[name], known[entity][name] if entity in known else None, (entity, name))
@@ -174,9 +181,14 @@ def test_online_store_holds_the_newest_row(loop: Loop, view: FeatureView) -> Non
 
 
 def test_online_profiles_are_those_of_the_catalogue(loop: Loop) -> None:
-    found = online(loop, USER_PROFILE, ["u0", "u4"])
+    found = online(loop, USER_PROFILE, USERS)
+    texts = {user: row.pop(USER_ATTRIBUTES) for user, row in found.items()}
     assert found["u0"] == {"segment": "x", "age_group": None, "gender": "F"}
     assert found["u4"] == {"segment": None, "age_group": None, "gender": None}
+    assert texts["u0"] == ["a=年", "b=1=2", "größe=süß"]
+    assert {user: parse_attributes(own) for user, own in texts.items()} == {
+        user: ATTRIBUTES.get(user, {}) for user in USERS
+    }
 
 
 def sequences(log: list[Event]) -> dict[str, tuple[list[Any], ...]]:

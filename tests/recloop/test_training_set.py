@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recloop import training_set
@@ -68,6 +69,15 @@ def test_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write_folder(out, {"new": pa.table({"x": [1]})}, {"n": 1})
     assert {path.name for path in out.iterdir()} == {"new.parquet", "snapshot.json"}
     assert [path.name for path in out.parent.iterdir()] == ["one"]
+
+
+def test_texts_in_a_dictionary_are_texts_to_readers(tmp_path: Path) -> None:
+    texts = pa.array([["a", "b"], [], ["a"]], pa.list_(pa.string()))
+    encoded = pa.ListArray.from_arrays(texts.offsets, texts.values.dictionary_encode())
+    write_folder(tmp_path / "set", {"plain": pa.table({"x": texts}), "encoded": pa.table({"x": encoded})}, {})
+    plain, found = (pq.read_table(tmp_path / "set" / f"{name}.parquet") for name in ("plain", "encoded"))
+    assert found == plain
+    assert found["x"].to_pylist() == [["a", "b"], [], ["a"]]
 
 
 def test_codes_count_the_distinct_values_in_order() -> None:

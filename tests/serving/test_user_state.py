@@ -93,7 +93,21 @@ def test_sequence_counts_as_missing_after_its_max_age(age_ms: int, stale: bool) 
 
 
 def test_profile_alone_gives_the_segment() -> None:
-    row = OnlineRow({USER_PROFILE.name: {"segment": "young", "user_attributes": ["a=1"]}}, {USER_PROFILE.name: 1})
+    row = OnlineRow({USER_PROFILE.name: {"segment": "young"}}, {USER_PROFILE.name: 1})
     known = known_user("u", row, now_ms=NOW_MS, daily_max_age_hours=48)
-    assert known.state.segment == "young" and known.state.attributes == {"a": "1"}
+    assert known.state.segment == "young"
     assert known.lacks == (Reason.USER_RECENT_MISSING, Reason.USER_DAILY_MISSING)
+
+
+@pytest.mark.parametrize(
+    ("texts", "attributes"),
+    [
+        pytest.param(None, {}, id="none_stored"),
+        pytest.param([], {}, id="none"),
+        pytest.param(["a=1", "größe=süß", "x=y=z"], {"a": "1", "größe": "süß", "x": "y=z"}, id="several"),
+    ],
+)
+def test_attributes_of_the_profile_are_a_mapping_again(texts: list[str] | None, attributes: dict[str, str]) -> None:
+    row = OnlineRow({USER_PROFILE.name: {"user_attributes": texts}}, {USER_PROFILE.name: 1})
+    assert known_user("u", row, now_ms=NOW_MS, daily_max_age_hours=48).state.attributes == attributes
+    assert read(daily_age_ms=0).state.attributes == {}
