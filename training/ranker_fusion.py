@@ -14,7 +14,7 @@ from training.sequence_model import MASKED, Block, Shape
 
 
 class Transformer(nn.Module):
-    """Blocks over rows of which each sees all known ones; unknown rows are 0 on both sides."""
+    """Blocks over rows of which each sees all known ones; unknown rows come out as 0."""
 
     def __init__(self, shape: RankerShape) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, known: Tensor) -> Tensor:
         """Return [batch, length, d]."""
-        x = self.dropout(x) * known[:, :, None]
+        x = self.dropout(x)
         mask = (~known[:, None, None, :]).to(x.dtype) * MASKED
         for block in self.blocks:
             x = block(x, mask)

@@ -54,6 +54,19 @@ def test_concatenated_candidate_is_in_every_row_before_attention() -> None:
     assert (changed > 1e-4).all()
 
 
+def test_candidate_without_a_known_row_asks_a_row_of_zeros() -> None:
+    import torch
+
+    from training.ranker_fusion import CrossBlock
+
+    torch.manual_seed(0)
+    block = CrossBlock(SMALL).eval()
+    candidate, nobody = torch.randn(2, 8), torch.zeros(2, 5, dtype=torch.bool)
+    one, other = (block(candidate, torch.randn(2, 5, 8), nobody, torch.tensor([0, 1])) for _ in range(2))
+    torch.testing.assert_close(one, other)
+    torch.testing.assert_close(one, block(candidate, torch.zeros(2, 1, 8), nobody[:, :1], torch.tensor([0, 1])))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fusion", list(Fusion))
 def test_fusion_learns_which_rows_are_like_the_candidate(fusion: Fusion) -> None:

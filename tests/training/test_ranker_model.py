@@ -68,8 +68,19 @@ def test_actions_under_the_window_mask_change_nothing_in_training(shape: RankerS
 
 
 def test_window_mask_hides_only_what_is_newer_for_certain() -> None:
+    import torch
+
     # A draw of one hour: 3,600 s lie in bucket 12, which goes from 2,048 s; an action there may be older than the draw.
     assert gap_buckets(np.array([3_600_000, 2_048_000, 2_047_000])).tolist() == [12, 12, 11]
+    model, rows = make_model(), make_rows()
+    youngest = torch.full((len(rows.histories),), 12)
+    for gap, seen in ((12, True), (11, False)):
+        gaps = np.where(rows.histories.items > 0, gap, 0)
+        one, other = (
+            logits_of(model, with_histories(rows, gaps=gaps, actions=np.full_like(gaps, action)), youngest)
+            for action in (1, 2)
+        )
+        assert (np.abs(one - other).max() > 1e-3) == seen
 
 
 @every_shape
