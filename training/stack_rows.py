@@ -33,12 +33,14 @@ CATEGORIES = ("surface", "device", Column.SEGMENT, Column.AGE_GROUP, Column.GEND
 class Rows:
     """A ranking matrix, its labels, and per row who, what, where, when.
 
-    `met`: a user truly met the item then, so that the labels are of that meeting; `shown`: an impression says so.
+    `attributes` are those known of the user then, one mapping for all rows where they are the same; `met`: a user truly
+    met the item then, so that the labels are of that meeting; `shown`: an impression says so.
     """
 
     matrix: Matrix
     labels: dict[Head, NDArray[np.int8]]
     moments: Moments
+    attributes: NDArray[np.object_]
     met: NDArray[np.bool_]
     shown: NDArray[np.bool_]
 
@@ -58,7 +60,9 @@ class Rows:
     def take(self, rows: NDArray[np.bool_] | Ints) -> Rows:
         """Return some rows."""
         labels = {head: values[rows] for head, values in self.labels.items()}
-        return Rows(self.matrix[rows], labels, self.moments.take(rows), self.met[rows], self.shown[rows])
+        return Rows(
+            self.matrix[rows], labels, self.moments.take(rows), self.attributes[rows], self.met[rows], self.shown[rows]
+        )
 
 
 def learn_vocabularies(training_set: TrainingSet, rows: Ints) -> Vocabularies:
@@ -70,10 +74,11 @@ def learn_vocabularies(training_set: TrainingSet, rows: Ints) -> Vocabularies:
     columns = {"surface": examples.surfaces, "device": examples.devices, **examples.profile}
     codes = {str(name): _numbered({value for value in columns[name][rows] if value}) for name in CATEGORIES}
     values: dict[str, set[str]] = defaultdict(set)
-    for user_id in set(examples.user_ids[rows]):
-        for name, value in training_set.users.get(user_id, {}).items():
+    first, _ = _distinct(examples.attributes[rows])
+    for own in examples.attributes[rows][first]:
+        for name, value in own.items():
             values[name].add(value)
-    attributes = {ATTRIBUTE + name: found for name, found in values.items() if name not in codes and len(found) > 1}
+    attributes = {ATTRIBUTE + name: found for name, found in values.items() if len(found) > 1}
     return Vocabularies(
         codes | {name: {} if _all_numbers(found) else _numbered(found) for name, found in sorted(attributes.items())}
     )
@@ -131,7 +136,10 @@ def example_rows(
             place += len(own)
     moments = Moments(examples.user_ids[rows], examples.items[rows], examples.surfaces[rows], examples.times_ms[rows])
     labels = {head: examples.labels[head][rows] for head in Head}
-    found = Rows(np.vstack(matrices), labels, moments, ~examples.sampled[rows], shown(training_set, rows))
+    found = Rows(
+        np.vstack(matrices), labels, moments, examples.attributes[rows], ~examples.sampled[rows],
+        shown(training_set, rows),
+    )  # fmt: skip
     if isinstance(retriever, Recommender) and retriever.extras is not None:
         return with_extras(training_set, counted or RowStatistics(training_set), found, retriever.extras)
     return found
@@ -153,11 +161,17 @@ def with_extras(
     snapshots_to_ms: int | None = None,
 ) -> Rows:
     """Return the rows with the columns of `recloop.extras` behind the others; see `RowStatistics.columns`."""
-    users, codes = np.unique(rows.user_ids.astype(str), return_inverse=True)
-    attributes = np.stack([extras.attribute_row(training_set.users.get(user, {})) for user in users])
+    first, group = _distinct(rows.attributes)
+    attributes = np.stack([extras.attribute_row(own) for own in rows.attributes[first]])
     known = counted.columns(rows.moments, extras.statistics, snapshots_to_ms=snapshots_to_ms)
     for_slate = (~rows.shown).astype(np.float32)[:, None]
-    return replace(rows, matrix=np.hstack([rows.matrix, for_slate, attributes[codes], known]))
+    return replace(rows, matrix=np.hstack([rows.matrix, for_slate, attributes[group], known]))
+
+
+def _distinct(mappings: NDArray[np.object_]) -> tuple[Ints, Ints]:
+    """Return where each mapping is met first, and the number of each row's; equal ones that are not one count apart."""
+    _, first, group = np.unique([id(mapping) for mapping in mappings], return_index=True, return_inverse=True)
+    return first, group
 
 
 def request_rows(
@@ -209,7 +223,9 @@ def _request(
         np.full(n, request.user.user_id, dtype=object), items, np.full(n, request.context.surface, dtype=object),
         np.full(n, request.context.time_ms),
     )  # fmt: skip
-    return Rows(matrix, labels, moments, np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
+    attributes = np.full(n, None, dtype=object)
+    attributes[:] = [request.user.attributes] * n
+    return Rows(matrix, labels, moments, attributes, np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
 
 
 def concatenate(parts: list[Rows]) -> Rows:
@@ -218,6 +234,7 @@ def concatenate(parts: list[Rows]) -> Rows:
         np.vstack([part.matrix for part in parts]),
         {head: np.concatenate([part.labels[head] for part in parts]) for head in Head},
         Moments.of([part.moments for part in parts]),
+        np.concatenate([part.attributes for part in parts]),
         np.concatenate([part.met for part in parts]),
         np.concatenate([part.shown for part in parts]),
     )

@@ -103,7 +103,7 @@ def read_items(spark: SparkSession, at: datetime, met: pa.ChunkedArray) -> pa.Ta
 
 
 def read_exposures(spark: SparkSession, until: datetime) -> pa.Table:
-    """Return the label rows of impressions, in the order their outcomes were known; those not before `until` are not."""
+    """Return the label rows of impressions in the order their outcomes were known, those known before `until`."""
     from pyspark.sql import functions as F
 
     rows = spark.table(LABELS.full_name).where(F.col(Column.ORIGIN) == Origin.IMPRESSION.value)

@@ -41,7 +41,10 @@ def test_one_changed_bit_is_refused_by_name(trained: tuple[Path, Any], tmp_path:
 def test_no_file_is_a_pickle(trained: tuple[Path, Any]) -> None:
     files = sorted(verify(trained[0]).files)
     assert files
-    assert {Path(name).suffix for name in files} == {".json", ".npy", ".onnx", ".txt", ".md"}
+    assert {Path(name).suffix for name in files} == {".json", ".npy", ".npz", ".onnx", ".txt", ".md"}
+    for name in files:
+        if name.endswith((".npy", ".npz")):
+            np.load(trained[0] / name, allow_pickle=False)
 
 
 def test_probabilities_are_probabilities(trained: tuple[Path, Any], training_set: TrainingSet) -> None:

@@ -34,7 +34,14 @@ def rows() -> Rows:
     times = np.arange(N_ROWS)
     users, nowhere = (np.full(N_ROWS, value, dtype=object) for value in ("u", None))
     moments = Moments(users, np.zeros(N_ROWS, dtype=np.int64), nowhere, times)
-    return Rows(matrix, labels, moments, np.ones(N_ROWS, dtype=bool), np.ones(N_ROWS, dtype=bool))
+    return Rows(
+        matrix,
+        labels,
+        moments,
+        np.full(N_ROWS, {}, dtype=object),
+        np.ones(N_ROWS, dtype=bool),
+        np.ones(N_ROWS, dtype=bool),
+    )
 
 
 def test_heads_without_both_classes_are_left_out_with_the_reason(rows: Rows) -> None:
