@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from recloop.bundles import Alias, verify
+from recloop.errors import ConfigurationError
 from recloop.metrics import bootstrap_interval
 from recloop.settings import Settings
 from training.evaluate import BY_SEGMENT, MODEL, POPULARITY, Evaluation, evaluate_bundle, main
+from training.register import register
+from training.registry import BUNDLE_ARTIFACT, find_bundle
 
 pytestmark = pytest.mark.slow
 
@@ -87,3 +91,26 @@ def test_what_is_not_defined_is_null_in_the_report(
     report = tmp_path / "report.json"
     assert main(["--bundle", str(trained[0]), "--training-set", str(folder), "--report", str(report)]) == 0
     assert json.loads(report.read_text())["offline"]["model"]["novelty_at_10"] is None
+
+
+@pytest.mark.stack
+def test_bundle_may_lie_in_mlflow(
+    trained: tuple[Path, Any], folder: Path, mlflow_stack: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = mlflow_stack.model_copy(update={"model_name": "evaluate-test"})
+    run_id = register(trained[0], folder, settings=settings)["run_id"]
+    alias = f"models:/{settings.model_name}@{Alias.CHALLENGER}"
+    for place, address in enumerate((alias, f"runs:/{run_id}/{BUNDLE_ARTIFACT}")):
+        found = find_bundle(address, tmp_path / str(place), settings)
+        assert verify(found).bundle_id == trained[1]["bundle_id"]
+    monkeypatch.setattr("training.evaluate.load_settings", lambda: settings)
+    report = tmp_path / "report.json"
+    assert main(["--bundle", alias, "--training-set", str(folder), "--report", str(report)]) == 0
+    with pytest.raises(ConfigurationError, match="has no bundle at models:/evaluate-test@nobody"):
+        find_bundle("models:/evaluate-test@nobody", tmp_path, settings)
+
+
+def test_bundle_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing, report = str(tmp_path / "missing"), str(tmp_path / "report.json")
+    assert main(["--bundle", missing, "--training-set", str(tmp_path), "--report", report]) == 1
+    assert "missing is no folder; expected one that training.train wrote" in capsys.readouterr().err

@@ -18,7 +18,9 @@ from recloop.events import Action, Event
 from recloop.head_metrics import auc, grouped_auc
 from recloop.recommend import Recommender
 from recloop.settings import Settings
+from recloop.sources.base import moment
 from recloop.sources.event_files import EventFiles
+from recloop.sources.kuairand import KuaiRand
 from tests.training.synthetic import N_ITEMS, START, SyntheticSource
 from training.evaluate import main
 from training.evaluate_source import evaluate_source
@@ -182,6 +184,12 @@ def test_day_is_one_of_the_sources_calendar(
     found = evaluate_source(recommender, EventFiles(log_folder), start=day, end=day, settings=quick_settings)["data"]
     assert (found["from"], found["to"]) == ("2024-03-27T16:00:00.000Z", "2024-03-28T16:00:00.000Z")
     assert found["from"] <= found["first"] < "2024-03-28" < found["last"] < found["to"]
+
+
+def test_days_of_kuairand_begin_at_chinas_midnight(tmp_path: Path) -> None:
+    source = KuaiRand(tmp_path)
+    assert moment(source, date(2022, 5, 1)) == datetime(2022, 4, 30, 16, tzinfo=UTC)
+    assert moment(source, date(2022, 5, 4), ends=True) == datetime(2022, 5, 4, 16, tzinfo=UTC)
 
 
 def test_span_without_a_request_is_judged_without_slates(
