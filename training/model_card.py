@@ -64,10 +64,12 @@ def _slates(offline: dict[str, Any]) -> list[str]:
     ]
 
 
-def _heads(heads: dict[str, dict[str, float]], stack: Stack) -> list[str]:
+def _heads(heads: dict[str, dict[str, Any]], stack: Stack) -> list[str]:
     columns = ("auc", "gauc", "log_loss", "rows", "positives")
     rows = [
-        f"| {head} | " + " | ".join(f"{numbers[name]:.4g}" if name in numbers else "–" for name in columns) + " |"
+        f"| {head} | "
+        + " | ".join(f"{numbers[name]:.4g}" if numbers.get(name) is not None else "–" for name in columns)
+        + " |"
         for head, numbers in heads.items()
     ]
     skipped = [f"No head {head}: {reason}." for head, reason in stack.skipped.items()]

@@ -31,7 +31,7 @@ from recloop.statistics import (
     item_parts,
     keys_of,
 )
-from training.dataset import Ints, TrainingSet
+from training.dataset import Exposures, Ints, TrainingSet
 from training.outcomes import interaction_outcomes
 
 MAX_CROSSED = 5
@@ -70,16 +70,9 @@ class RowStatistics:
     def __init__(self, training_set: TrainingSet) -> None:
         self._items = item_parts(training_set.items)
         self._users = training_set.users
-        exposures, log = training_set.exposures, training_set.interactions
-        done, outcomes = interaction_outcomes(training_set)
-        users = np.repeat(np.array(log.user_ids, dtype=object), np.diff(log.starts))[done]
-        nowhere = np.full(len(done), None, dtype=object)
         self._streams = {
-            Stream.EXPOSURES: _Counted(
-                Moments(exposures.user_ids, exposures.items, exposures.surfaces, exposures.known_ms),
-                np.column_stack([exposures.labels[head] for head in Head]),
-            ),
-            Stream.INTERACTIONS: _Counted(Moments(users, log.items[done], nowhere, log.times_ms[done]), outcomes),
+            Stream.EXPOSURES: _Counted.of_exposures(training_set.exposures),
+            Stream.INTERACTIONS: _Counted.of_interactions(training_set),
         }
         self._parts = {stream: self._part_hashes(counted.moments) for stream, counted in self._streams.items()}
 
@@ -99,7 +92,7 @@ class RowStatistics:
             keys.append(distinct)
             sums.append(
                 np.column_stack(
-                    [np.bincount(group, weights=part, minlength=len(distinct)) for part in counted.ones(known).T]
+                    [np.bincount(group, weights=part, minlength=len(distinct)) for part in counted.values[known].T]
                 )
             )
         flat = np.concatenate(keys)
@@ -141,7 +134,7 @@ class RowStatistics:
         if not kept.any():
             return np.zeros((len(keys), N_SUMS))
         own = np.broadcast_to(keys_of(spec, self._parts[spec.stream].get), len(kept))[kept]
-        return sums_before(own, counted.moments.times_ms[kept], counted.ones(kept), keys, moments_ms)
+        return sums_before(own, counted.moments.times_ms[kept], counted.values[kept], keys, moments_ms)
 
     def _part_hashes(self, rows: Moments) -> _Parts:
         return _Parts(rows, self._items, self._users)
@@ -172,18 +165,39 @@ class _Parts:
 
 @dataclass(frozen=True)
 class _Counted:
-    """Rows that statistics count, with int8 or bool [n, heads] outcomes; `times_ms` is when all were known."""
+    """What statistics add up: `values` float64 [n, N_SUMS], known from the moments' `times_ms` on.
+
+    An exposure is counted when it is shown, and what came of it when that is known: one that is clicked a day later
+    must not be missing until then, or its absence would tell of the click.
+    """
 
     moments: Moments
-    outcomes: NDArray[np.generic]
+    values: Sums
 
-    def ones(self, kept: NDArray[np.bool_]) -> Sums:
-        chosen = self.outcomes[kept]
-        return np.column_stack([np.ones(len(chosen)), chosen]).astype(np.float64)
+    @classmethod
+    def of_exposures(cls, shown: Exposures) -> _Counted:
+        labels = np.column_stack([shown.labels[head] for head in Head])
+        good = np.flatnonzero(labels.any(axis=1))
+        begun = Moments(shown.user_ids, shown.items, shown.surfaces, shown.times_ms)
+        settled = Moments(shown.user_ids, shown.items, shown.surfaces, shown.known_ms).take(good)
+        return cls(Moments.of([begun, settled]), np.vstack([_ones(0 * labels), _ones(labels[good], count=0)]))
+
+    @classmethod
+    def of_interactions(cls, training_set: TrainingSet) -> _Counted:
+        log = training_set.interactions
+        done, outcomes = interaction_outcomes(training_set)
+        users = np.repeat(np.array(log.user_ids, dtype=object), np.diff(log.starts))[done]
+        return cls(
+            Moments(users, log.items[done], np.full(len(done), None, dtype=object), log.times_ms[done]), _ones(outcomes)
+        )
 
     def means(self, until_ms: int) -> list[float]:
-        known = self.moments.times_ms < until_ms
-        return [float(share) for share in self.outcomes[known].mean(axis=0)] if known.any() else [0.0] * len(Head)
+        totals = self.values[self.moments.times_ms < until_ms].sum(axis=0)
+        return [float(total / max(totals[0], 1)) for total in totals[1:]]
+
+
+def _ones(outcomes: NDArray[Any], *, count: int = 1) -> Sums:
+    return np.column_stack([np.full(len(outcomes), count), outcomes]).astype(np.float64)
 
 
 def sums_before(keys: Hashes, times_ms: Ints, values: Sums, asked: Hashes, asked_ms: Ints) -> Sums:
@@ -209,11 +223,12 @@ def _telling(counted: _Counted, users: Mapping[str, Mapping[str, str]], until_ms
     chance.
     """
     known = counted.moments.times_ms < until_ms
-    clicks = counted.outcomes[known, 0].astype(np.float64)
-    if not len(clicks) or clicks.min() == clicks.max():
+    if not known.any():
         return []
     distinct, codes = np.unique(counted.moments.user_ids[known].astype(str), return_inverse=True)
-    shown, clicked = np.bincount(codes), np.bincount(codes, weights=clicks)
+    shown, clicked = (np.bincount(codes, weights=counted.values[known, column]) for column in (0, 1))
+    if not 0 < clicked.sum() < shown.sum():
+        return []
     gains: dict[str, float] = {}
     groups: set[bytes] = set()
     for name in sorted({name for user in distinct for name in users.get(user, {})}):

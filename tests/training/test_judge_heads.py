@@ -189,9 +189,6 @@ def test_slices_are_reported_per_head(training_set: TrainingSet, recommender: Re
     assert found["click"]["surface=home"]["rows"] == home.sum()
 
 
-@pytest.mark.xfail(
-    strict=False, raises=TypeError, reason="the card writes a number that is not defined as if it were one"
-)
 def test_head_without_an_auc_stands_in_the_model_card(training_set: TrainingSet) -> None:
     report = head_report(scored([0, 0], [0.1, 0.2], ["a", "a"]), seed=3)
     stack = Stack(texts={}, curves={}, skipped={}, plans={})

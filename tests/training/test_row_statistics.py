@@ -52,7 +52,10 @@ def made_up(seed: int = 0) -> Any:
         names, starts, generator.integers(0, N_ITEMS, N_ROWS), generator.integers(1, 9, N_ROWS), log_times,
         generator.integers(0, 30_000, N_ROWS), {name: place for place, name in enumerate(names)},
     )  # fmt: skip
-    kinds = {name: {"kind": "AB"[place % 2], "same": "x", "again": "ba"[place % 2], "number": str(place)} for place, name in enumerate(names)}
+    kinds = {
+        name: {"kind": "AB"[place % 2], "same": "x", "again": "ba"[place % 2], "number": str(place)}
+        for place, name in enumerate(names)
+    }
     return SimpleNamespace(interactions=log, exposures=exposures, users=kinds, items=catalogue())
 
 
@@ -66,13 +69,16 @@ def asked(n: int = 60, seed: int = 1) -> Moments:
 def brute_force(
     training_set: Any, rows: Moments, same: Callable[[Any, int, int], bool], moment: Callable[[int], int]
 ) -> Any:
-    """Return the sums of each row in plain loops: exposures known before the moment that the row's time allows."""
+    """Return the sums of each row in plain loops: what was known at the moment that the row's time allows."""
     shown = training_set.exposures
     found = np.zeros((len(rows), N_SUMS))
     for row in range(len(rows)):
         for place in range(len(shown)):
-            if shown.known_ms[place] < moment(int(rows.times_ms[row])) and same(shown, place, row):
-                found[row] += [1, *(shown.labels[head][place] for head in Head)]
+            if not same(shown, place, row):
+                continue
+            at = moment(int(rows.times_ms[row]))
+            found[row, 0] += shown.times_ms[place] < at
+            found[row, 1:] += [shown.labels[head][place] and shown.known_ms[place] < at for head in Head]
     return found
 
 
@@ -126,6 +132,18 @@ def test_the_future_tells_nothing() -> None:
     )
 
 
+def test_when_a_click_comes_tells_nothing_before_it() -> None:
+    training_set, rows = made_up(), asked()
+    cut_ms = int(np.median(rows.times_ms))
+    early = rows.take(rows.times_ms < cut_ms)
+    shown = training_set.exposures
+    late = np.where(shown.known_ms >= cut_ms, shown.known_ms + MS_PER_DAY, shown.known_ms)
+    delayed = SimpleNamespace(**vars(training_set) | {"exposures": replace(shown, known_ms=late)})
+    blank = RowStatistics(training_set).blank(until_ms=END_MS)
+    one, other = (RowStatistics(each).columns(early, blank, snapshots_to_ms=END_MS) for each in (training_set, delayed))
+    assert np.array_equal(one, other)
+
+
 def test_a_table_and_what_came_since_are_what_all_rows_say() -> None:
     training_set, rows = made_up(), asked()
     counted = RowStatistics(training_set)
@@ -141,7 +159,7 @@ def test_what_is_fixed_stays_as_the_table_has_it() -> None:
     counted = RowStatistics(training_set)
     table = counted.table(until_ms=4 * MS_PER_DAY, specs=(BY_USER,))
     found = counts(counted.columns(rows, table), table, BY_USER)
-    before = training_set.exposures.known_ms < 4 * MS_PER_DAY
+    before = training_set.exposures.times_ms < 4 * MS_PER_DAY
     expected = [int((training_set.exposures.user_ids[before] == user).sum()) for user in rows.user_ids]
     assert found.tolist() == expected
 
