@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recloop.clock import format_time, from_ms
+from recloop.splits import TimeSplit
 from training.dataset import TrainingSet
 from training.stack import Stack
 
@@ -36,11 +37,22 @@ def model_card(training_set: TrainingSet, facts: dict[str, Any], metrics: dict[s
             for name, (first, last) in spans.items()
         ),
         "",
+        *_refit(metrics.get("learned_until_ms", split.holdout_ms), split),
         *_slates(metrics.get("offline", {})),
         *_heads(metrics.get("heads", {}), stack),
         LIMITS,
     ]
     return "\n".join(lines)
+
+
+def _refit(learned_until_ms: int, split: TimeSplit) -> list[str]:
+    if learned_until_ms <= split.holdout_ms:
+        return []
+    return [
+        f"Judged on the holdout, then trees and statistics were made anew on everything before "
+        f"{format_time(from_ms(learned_until_ms))}: the numbers below are of the models before that.",
+        "",
+    ]
 
 
 def _slates(offline: dict[str, Any]) -> list[str]:

@@ -136,7 +136,8 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
         if not judged:
             with watch.part("evaluate"):
                 judged.append(evaluate(recommender, training_set, settings=settings))
-        return judged[0].to_dict() | _costs(watch, sequence, trained.stack)
+        facts = {"learned_until_ms": trained.extras.statistics.until_ms}
+        return judged[0].to_dict() | facts | _costs(watch, sequence, trained.stack)
 
     created_at = SystemClock().now()
     manifest = write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)

@@ -84,3 +84,10 @@ def test_counts_are_those_of_the_training_set(training_set: TrainingSet, count: 
     log = training_set.interactions
     expected = {"items": len(training_set.items), "interactions": len(log.items), "users": len(log.user_ids)}
     assert f" {expected[count]} {count}" in card(training_set)
+
+
+def test_models_that_know_the_holdout_say_so(training_set: TrainingSet) -> None:
+    split = training_set.split
+    assert "made anew" not in card(training_set, offline=OFFLINE, learned_until_ms=split.holdout_ms)
+    told = card(training_set, offline=OFFLINE, learned_until_ms=split.end_ms)
+    assert f"made anew on everything before {format_time(from_ms(split.end_ms))}" in told
