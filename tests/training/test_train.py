@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from recloop.bundles import BundleFile, ranker_file, verify
+from recloop.clock import to_ms
 from recloop.labels import Head
 from recloop.settings import Settings
 from recloop.training_set import LABEL_COLUMNS, TrainingFile
+from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
 from training.dataset import TrainingSet
+from training.scoring import load_bundle
 from training.train import main, popular_at, train
 
 pytestmark = pytest.mark.slow
@@ -77,3 +80,41 @@ def test_popularity_knows_nothing_of_later(training_set: TrainingSet) -> None:
     before = set(log.items[log.times_ms < first + 86_400_000].tolist())
     assert 0 < len(early) < len(late)
     assert set(early.tolist()) <= before
+
+
+def test_a_source_is_trained_on_to_the_end_of_a_day(tmp_path: Path) -> None:
+    data = f"events:{write_log(tmp_path / 'log', shown_log())}"
+    out = tmp_path / "bundle"
+    until = (FIRST_DAY + 2 * DAY).date()
+    assert main(["--data", data, "--until", str(until), "--out", str(out), "--epochs", "1", "--seed", "5"]) == 0
+    manifest = verify(out)
+    end_ms = to_ms(FIRST_DAY + 3 * DAY)
+    assert manifest.metrics["learned_until_ms"] == end_ms, "trees and statistics know the holdout"
+    recommender = load_bundle(out)
+    assert recommender.extras is not None
+    assert recommender.extras.statistics.until_ms == end_ms
+    assert "made anew" in (out / BundleFile.MODEL_CARD).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--data", "events:x"], "--data and --until go together"),
+        (["--training-set", "x", "--until", "2024-03-01"], "--data and --until go together"),
+        (["--until", "2024-03-01"], "one of the arguments --training-set --data is required"),
+        (["--data", "events:x", "--until", "soon"], "expected a date as 2022-05-04"),
+    ],
+)
+def test_a_source_needs_its_end_and_a_folder_has_one(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*given, "--out", "never"])
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_source_without_events_before_the_end_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = f"events:{write_log(tmp_path / 'log', shown_log())}"
+    assert main(["--data", data, "--until", "2001-01-01", "--out", str(tmp_path / "bundle")]) == 1
+    assert "holds events from 2024-03-01" in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()
