@@ -23,6 +23,7 @@ from recloop.recommend import gap_buckets
 from training.ranker_checkpoint import read_checkpoint, run_identity, write_checkpoint
 from training.ranker_rows import ItemTable, RankerRows, RankerShape, cut_between
 from training.sequence import N_THREADS, choose_device
+from training.sequence_trainer import LEAST_STEPS
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +93,7 @@ class RankerTrainer:
         # As many as there can be: how many there are differs by one with the order of the users.
         n_steps = epochs * (len(rows) // schedule.batch_rows + 1)
         self.rates = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, max_lr=rate, total_steps=n_steps, pct_start=0.1
+            self.optimizer, max_lr=rate, total_steps=max(n_steps, LEAST_STEPS), pct_start=0.1
         )
 
     def run_epoch(self, epoch: int) -> float:
