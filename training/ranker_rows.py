@@ -55,7 +55,7 @@ class Histories:
     def take(self, requests: NDArray[np.integer]) -> Histories:
         """Return some histories, without the columns that are padding in all of them, all but one."""
         chosen = self.items[requests] > 0
-        width = max(1, chosen.shape[1] - int(chosen.any(axis=0).argmax())) if chosen.any() else 1
+        width = chosen.shape[1] - int(chosen.any(axis=0).argmax()) if chosen.any() else 1
         return Histories(*(part[requests, -width:] for part in self.parts))
 
 

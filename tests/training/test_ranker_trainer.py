@@ -184,6 +184,20 @@ def test_time_window_mask_is_drawn_for_each_request_up_to_its_hours() -> None:
     assert drawn(0) is None
 
 
+def test_each_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def noted(users: Any, n_rows: int, generator: Any = None) -> Any:
+        batches = user_batches(users, n_rows, generator)
+        seen.extend([batches[0].tolist()] if generator is not None else [])
+        return batches
+
+    monkeypatch.setattr("training.ranker_trainer.user_batches", noted)
+    fit(epochs=2)
+    assert len(seen) == 2
+    assert seen[0] != seen[1]
+
+
 def batches_of(rows: RankerRows, n: int, seed: int) -> list[Any]:
     return user_batches(rows.users, n, np.random.default_rng(seed))
 
