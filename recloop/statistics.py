@@ -32,7 +32,7 @@ Sums = NDArray[np.float64]
 
 N_SUMS = 1 + len(Head)
 MOVES_EVERY_MS = MS_PER_HOUR
-"""Statistics that are not fixed take in what was known when the hour began, as hourly ingestion brings it."""
+"""Statistics that are not fixed take in, where a log is at hand, what was known when the hour began."""
 
 
 class Stream(StrEnum):

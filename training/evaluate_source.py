@@ -2,7 +2,7 @@
 
 The source's whole log until the span's end is read, so that each exposure finds what its user had done before it,
 earlier actions of the span included. What the bundle carries stays as it was, but the statistics of items, surfaces and
-kinds of users, which move on hour by hour, as they do in serving.
+kinds of users: they move on hour by hour, as the log allows. Serving has those of the bundle until the next one.
 """
 
 from __future__ import annotations
