@@ -3,7 +3,7 @@
 Runs in the environment that benchmarks.rectools makes, from the project's folder: reader, split and metrics are
 recloop's own, so that both sides are ranked by the same lines of code.
 In: lines of `user item` in time order, plain or .gz. Out, on stdout: a JSON line per epoch with the fields of
-`training.next_item.EpochFigures`; at the end one with the figures of the best epoch on the test items.
+`training.retrieval.next_item.EpochFigures`; at the end one with the figures of the best epoch on the test items.
 Run: python -m benchmarks.rectools_sasrec --train FILE --shape published
 """
 
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from recloop import cli
 from training.costs import peak_memory_mb
-from training.item_sequences import ItemSequences, Rows, read_sequences
-from training.next_item import EpochFigures, hit_rate, measure, ndcg, rank_of
+from training.retrieval.item_sequences import ItemSequences, Rows, read_sequences
+from training.retrieval.next_item import EpochFigures, hit_rate, measure, ndcg, rank_of
 
 SHAPES = {
     # The library's defaults, with which RecTools' public benchmark has its ndcg@10 of .1779 on MovieLens-1M.

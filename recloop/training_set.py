@@ -1,6 +1,6 @@
 """The training-set folder, named once.
 
-`jobs.etl.build_training_set` writes it from the lake, `training.source_set` from a data source; `training` reads it.
+`jobs.etl.build_training_set` writes it from the lake, `training.source.build` from a data source; `training` reads it.
 Times are int64 milliseconds in columns with the suffix `_ms`; an unknown number is NULL, never NaN.
 """
 

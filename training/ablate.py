@@ -45,18 +45,18 @@ from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from recloop.statistics import BASE_STATISTICS
-from training.baselines import BASELINES, Material, Numbers
 from training.bundle import code_commit, ranking_features
-from training.collaborative import train_collaborative
 from training.costs import peak_memory_mb
-from training.dataset import TrainingSet
-from training.dataset_reader import read_training_set
-from training.judge_heads import judged_rows
-from training.row_statistics import RowStatistics
-from training.sequence import torch_encoder, train_sequence
-from training.source_set import build_source_set
-from training.stack import Stack, refit, train_stack
-from training.stack_rows import Rows, example_rows, with_extras
+from training.data.dataset import TrainingSet
+from training.data.reader import read_training_set
+from training.judging.baselines import BASELINES, Material, Numbers
+from training.judging.heads import judged_rows
+from training.retrieval.collaborative import train_collaborative
+from training.retrieval.sequence import torch_encoder, train_sequence
+from training.source.build import build_source_set
+from training.stacking.row_statistics import RowStatistics
+from training.stacking.rows import Rows, example_rows, with_extras
+from training.stacking.stack import Stack, refit, train_stack
 from training.train import stack_rows
 
 LOG = logging.getLogger(__name__)

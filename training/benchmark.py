@@ -22,7 +22,7 @@ from typing import Any
 from recloop import cli
 from recloop.settings import load_settings
 from training.costs import peak_memory_mb
-from training.item_sequences import read_sequences, read_targets
+from training.retrieval.item_sequences import read_sequences, read_targets
 
 EPOCHS, PATIENCE = 60, 8
 
@@ -52,9 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_next_item(args: argparse.Namespace) -> dict[str, Any]:
     """Train on one file, rank the targets of the other, return the report."""
-    from training.next_item import fit, measure, rank_targets
-    from training.sequence import choose_device
-    from training.sequence_model import Shape
+    from training.retrieval.next_item import fit, measure, rank_targets
+    from training.retrieval.sequence import choose_device
+    from training.retrieval.sequence_model import Shape
 
     started, cpu_started = time.monotonic(), time.process_time()
     sequences = read_sequences(args.train)

@@ -23,12 +23,12 @@ from recloop.golden import GoldenRequest, write_golden
 from recloop.ranking import RANKING_FEATURES
 from recloop.recommend import Recommender, load_recommender, write_items
 from recloop.settings import PROJECT_DIR
-from training.collaborative import CollaborativeModel
-from training.dataset import TrainingSet
+from training.data.dataset import TrainingSet
 from training.model_card import model_card
+from training.retrieval.collaborative import CollaborativeModel
+from training.retrieval.sequence import SequenceResult, export_encoder
 from training.scoring import load_bundle, load_encoder, load_head
-from training.sequence import SequenceResult, export_encoder
-from training.stack import Stack
+from training.stacking.stack import Stack
 
 N_GOLDEN = 5
 Judge = Callable[[Recommender], dict[str, Any]]

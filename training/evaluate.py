@@ -25,11 +25,11 @@ from recloop.errors import ConfigurationError
 from recloop.recommend import Recommender
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
-from training.dataset import TrainingSet
-from training.dataset_reader import read_training_set
-from training.evaluate_source import evaluate_source
-from training.judge_heads import head_report, judged_rows, score_rows
-from training.judge_slates import BY_SEGMENT, MODEL, POPULARITY, Slates, judge_slates
+from training.data.dataset import TrainingSet
+from training.data.reader import read_training_set
+from training.judging.heads import head_report, judged_rows, score_rows
+from training.judging.slates import BY_SEGMENT, MODEL, POPULARITY, Slates, judge_slates
+from training.judging.source import evaluate_source
 from training.registry import find_bundle
 from training.scoring import load_bundle
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from recloop.clock import format_time, from_ms
 from recloop.splits import TimeSplit
-from training.dataset import TrainingSet
-from training.stack import Stack
+from training.data.dataset import TrainingSet
+from training.stacking.stack import Stack
 
 LIMITS = """## Limits
 - Offline numbers are over what users did of their own accord or were shown by another policy; they order models, they

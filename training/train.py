@@ -33,18 +33,17 @@ from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.bundle import Trained, ranking_features, write_bundle
-from training.collaborative import CollaborativeModel, train_collaborative
 from training.costs import Stopwatch, peak_memory_mb
-from training.dataset import Ints, TrainingSet
-from training.dataset_reader import read_training_set
+from training.data.dataset import Ints, TrainingSet
+from training.data.outcomes import BY_ACTION
+from training.data.reader import read_training_set
+from training.data.requests import sample_requests
 from training.evaluate import Evaluation, evaluate
-from training.outcomes import BY_ACTION
-from training.requests import sample_requests
-from training.row_statistics import RowStatistics
-from training.sequence import SequenceResult, torch_encoder, train_sequence
-from training.source_set import build_source_set
-from training.stack import Stack, train_stack
-from training.stack_rows import (
+from training.retrieval.collaborative import CollaborativeModel, train_collaborative
+from training.retrieval.sequence import SequenceResult, torch_encoder, train_sequence
+from training.source.build import build_source_set
+from training.stacking.row_statistics import RowStatistics
+from training.stacking.rows import (
     Rows,
     concatenate,
     example_rows,
@@ -53,6 +52,7 @@ from training.stack_rows import (
     shown,
     with_extras,
 )
+from training.stacking.stack import Stack, train_stack
 
 LOG = logging.getLogger(__name__)
 N_REQUEST_USERS, REQUESTS_PER_USER = 600, 3

@@ -114,7 +114,7 @@ def built(spark: SparkSession, base_stack: Settings, tmp_path_factory: pytest.Te
     from jobs.etl.compute_features import RUN_DELAY, compute_features
     from jobs.etl.lake import append
     from jobs.etl.land_catalog import land_catalog
-    from training.source_set import build_source_set
+    from training.source.build import build_source_set
 
     drop_tables(spark)
     source, folder = make_source(), tmp_path_factory.mktemp("sets")

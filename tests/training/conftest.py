@@ -12,9 +12,9 @@ import pytest
 
 from recloop.settings import Settings
 from tests.training.synthetic import N_DAYS, START, SyntheticSource
-from training.dataset import TrainingSet
-from training.dataset_reader import read_training_set
-from training.source_set import build_source_set
+from training.data.dataset import TrainingSet
+from training.data.reader import read_training_set
+from training.source.build import build_source_set
 
 # As the commands set it, before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

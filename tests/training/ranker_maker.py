@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from recloop.recommend import GAP_BUCKETS
 from recloop.sequences import ACTION_CODES
-from training.ranker_rows import Histories, ItemTable, RankerRows, RankerShape
+from training.ranker.rows import Histories, ItemTable, RankerRows, RankerShape
 
 if TYPE_CHECKING:
     import torch
 
-    from training.ranker_model import RankerModel
+    from training.ranker.model import RankerModel
 
 PARTS = ("items", "actions", "gaps", "dwells")
 N_ITEMS, N_HEADS, LENGTH = 30, 3, 14
@@ -59,7 +59,7 @@ def make_model(shape: RankerShape = SMALL, *, seed: int = 0, rows: RankerRows | 
     """Return an untrained model whose tables are large enough to tell inputs apart."""
     import torch
 
-    from training.ranker_model import new_ranker
+    from training.ranker.model import new_ranker
 
     torch.manual_seed(seed)
     model = new_ranker(rows or make_rows(), make_items(), shape)
@@ -74,7 +74,7 @@ def logits_of(model: RankerModel, rows: RankerRows, youngest: torch.Tensor | Non
     """Return what the model says of rows, as numpy."""
     import torch
 
-    from training.ranker_model import as_tensors
+    from training.ranker.model import as_tensors
 
     with torch.no_grad():
         logits: NDArray[np.float32] = model(*as_tensors(rows, "cpu"), youngest).numpy()

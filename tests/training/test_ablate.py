@@ -14,9 +14,9 @@ from recloop.ranking import RANKING_FEATURES
 from recloop.statistics import BASE_STATISTICS, crossed
 from tests.training.shown_log import PER_DAY, shown_log, write_log
 from training.ablate import FULL, VARIANTS, compare, grow, kept_columns, main, markdown, verdict
-from training.baselines import Material, als_alone
-from training.row_statistics import Moments
-from training.stack_rows import Rows
+from training.judging.baselines import Material, als_alone
+from training.stacking.row_statistics import Moments
+from training.stacking.rows import Rows
 
 SPECS = (*BASE_STATISTICS, *crossed("city"))
 STATISTIC_COLUMNS = tuple(f"{spec.name}_{what}" for spec in SPECS for what in ("count", *Head))
@@ -81,7 +81,7 @@ def material() -> Material:
 @pytest.fixture(scope="module")
 def report(material: Material) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.stack.MAX_ROUNDS", 40)
+        patch.setattr("training.stacking.stack.MAX_ROUNDS", 40)
         patch.setattr("training.ablate.N_RESAMPLES", 100)
         patch.setattr("training.ablate.BASELINES", {"ALS alone": als_alone})
         return compare(material, seeds=[3, 4], variant_seeds=1)
@@ -137,7 +137,7 @@ def test_baseline_is_judged_on_the_same_rows(report: dict[str, Any]) -> None:
 
 
 def test_columns_left_out_change_no_score(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.stack.MAX_ROUNDS", 5)
+    monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 5)
     kept = kept_columns(material.names, "no collaborative")
     before, _ = grow(material, kept, [3])
     judged = material.judged.take(np.arange(len(material.judged)))
@@ -213,7 +213,7 @@ def test_days_that_judge_come_after_those_learned_from(
 def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.stack.MAX_ROUNDS", 10)
+    monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 10)
     monkeypatch.setattr("training.ablate.N_RESAMPLES", 20)
     monkeypatch.setattr("training.ablate.VARIANTS", {name: VARIANTS[name] for name in (FULL, "no statistics")})
     report = tmp_path / "report.json"
@@ -231,7 +231,7 @@ def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
 
 @pytest.mark.slow
 def test_command_writes_the_report(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.stack.MAX_ROUNDS", 10)
+    monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 10)
     monkeypatch.setattr("training.ablate.N_RESAMPLES", 20)
     report, tables = tmp_path / "report.json", tmp_path / "tables.md"
     options = ["--seeds", "1", "--epochs", "1", "--device", "cpu", "--markdown", str(tables)]

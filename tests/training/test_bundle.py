@@ -14,7 +14,7 @@ from recloop.errors import BundleTampered
 from recloop.golden import check_golden
 from recloop.ranking import Context, UserState
 from training.bundle import N_GOLDEN, code_commit
-from training.dataset import TrainingSet
+from training.data.dataset import TrainingSet
 from training.scoring import load_bundle
 
 pytestmark = pytest.mark.slow

@@ -87,7 +87,7 @@ def test_options_that_do_not_belong_together_are_refused(
 def test_what_is_not_defined_is_null_in_the_report(
     trained: tuple[Path, Any], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.judge_slates.novelty", lambda *given: float("nan"))
+    monkeypatch.setattr("training.judging.slates.novelty", lambda *given: float("nan"))
     report = tmp_path / "report.json"
     assert main(["--bundle", str(trained[0]), "--training-set", str(folder), "--report", str(report)]) == 0
     assert json.loads(report.read_text())["offline"]["model"]["novelty_at_10"] is None

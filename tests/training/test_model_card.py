@@ -9,9 +9,9 @@ import pytest
 
 from recloop.clock import format_time, from_ms
 from recloop.labels import Head
-from training.dataset import TrainingSet
+from training.data.dataset import TrainingSet
 from training.model_card import LIMITS, model_card
-from training.stack import Stack
+from training.stacking.stack import Stack
 
 FACTS = {"bundle_id": "20240401-000000-seed-5", "code_commit": "0123456789abcdef" * 2}
 OFFLINE = {

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.rectools import compare, environment, first_reaching, read_lines, watched_load
 from benchmarks.rectools_sasrec import Stopwatch, rank_targets
-from training.item_sequences import ItemSequences
+from training.retrieval.item_sequences import ItemSequences
 
 
 def curve(*scores: float, seconds: float, cpu_seconds: float) -> list[dict[str, float]]:

@@ -18,7 +18,7 @@ from recloop.labels import Head
 from recloop.settings import Settings
 from recloop.training_set import LABEL_COLUMNS, TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
-from training.dataset import TrainingSet
+from training.data.dataset import TrainingSet
 from training.scoring import load_bundle
 from training.train import main, popular_at, train
 

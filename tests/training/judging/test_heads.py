@@ -1,0 +1,196 @@
+"""Heads judged on examples: which rows count, what each is scored with, and numbers that are not defined."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from recloop.bundles import Manifest
+from recloop.catalog import CatalogItem
+from recloop.features import EVERYONE
+from recloop.head_metrics import auc, auc_interval, expected_calibration_error, gauc_interval, grouped_auc
+from recloop.labels import Head
+from recloop.ranking import RANKING_FEATURES, Matrix
+from recloop.recommend import FoldIn, Recommender
+from recloop.tables import Origin
+from tests.training.stacking.test_rows import N_DIMENSIONS, count_encoder
+from tests.training.synthetic import N_DAYS, START, SyntheticSource
+from training.data.dataset import TrainingSet
+from training.data.reader import read_training_set
+from training.judging.heads import ScoredRows, head_report, judged_rows, score_rows, slice_report
+from training.model_card import model_card
+from training.source.build import build_source_set
+from training.stacking.row_statistics import Moments
+from training.stacking.rows import learn_vocabularies
+from training.stacking.stack import Stack
+
+CF, LENGTH = RANKING_FEATURES.index("cf_score"), RANKING_FEATURES.index("sequence_score")
+
+
+def cf_chance(matrix: Matrix) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a chance that tells the CF score, and 0.5 for an item that the bundle lacks."""
+    return np.asarray(1 / (1 + np.exp(-np.nan_to_num(matrix[:, CF].astype(np.float64)))))
+
+
+@pytest.fixture(scope="module")
+def recommender(training_set: TrainingSet) -> Recommender:
+    """A recommender with the catalogue of the training set, whose one head tells the CF score."""
+    factors = np.random.default_rng(0).normal(size=(len(training_set.items), N_DIMENSIONS)).astype(np.float32)
+    return Recommender(
+        manifest=cast(Manifest, None), items=training_set.items, popularity={EVERYONE: np.arange(20)},
+        vocabularies=learn_vocabularies(training_set, np.arange(len(training_set.examples))),
+        fold_in=FoldIn(factors, regularization=1.0, alpha=2.0), item_vectors=np.ones_like(factors),
+        encode=count_encoder, heads={Head.CLICK: cf_chance},
+    )  # fmt: skip
+
+
+class WiderSource(SyntheticSource):
+    """The same log beside a catalogue of which other items come first, and a user met on its last day alone."""
+
+    def items(self) -> Iterator[CatalogItem]:
+        yield from (CatalogItem(item_id=f"a{item:02}", categories=("red",)) for item in range(5))
+        yield from super().items()
+
+
+def span(source: SyntheticSource, out: Path) -> TrainingSet:
+    last = START + timedelta(days=N_DAYS)
+    build_source_set(
+        source, out, until=last, examples_from=last - timedelta(days=2), with_negatives=False,
+        window=timedelta(hours=24), seed=5,
+    )  # fmt: skip
+    return read_training_set(out)
+
+
+def with_origins(training_set: TrainingSet, origins: Sequence[Origin]) -> TrainingSet:
+    """Return the set with these origins for the first of its examples and Origin.ORGANIC for the others."""
+    found = np.full(len(training_set.examples), Origin.ORGANIC, dtype=object)
+    found[: len(origins)] = origins
+    return replace(training_set, examples=replace(training_set.examples, origins=found))
+
+
+def scored(labels: Sequence[int], chances: Sequence[float], users: Sequence[str]) -> ScoredRows:
+    n = len(labels)
+    moments = Moments(np.array(users, dtype=object), np.zeros(n, dtype=np.int64), np.full(n, None), np.arange(n))
+    return ScoredRows(
+        np.arange(n), moments, {"click": np.array(labels, dtype=np.int8)}, {"click": np.array(chances, dtype=float)}
+    )
+
+
+def test_exposures_alone_judge_where_there_are_some(training_set: TrainingSet) -> None:
+    met = np.flatnonzero(~training_set.examples.sampled)[:2]
+    origins = [Origin.ORGANIC] * (int(met[1]) + 1)
+    for row in met:
+        origins[row] = Origin.IMPRESSION
+    both = with_origins(training_set, origins)
+    times = both.examples.times_ms
+    rows, origin = judged_rows(both, int(times[0]), int(times[-1]) + 1)
+    assert (rows.tolist(), origin) == (met.tolist(), Origin.IMPRESSION)
+    # the end of a span is not of it
+    rows, _ = judged_rows(both, int(times[0]), int(times[met[1]]))
+    assert rows.tolist() == [row for row in met if times[row] < times[met[1]]]
+
+
+def test_what_was_never_met_is_no_judge(training_set: TrainingSet) -> None:
+    assert training_set.examples.sampled.any()
+    assert set(training_set.examples.origins) == {Origin.ORGANIC}
+    rows, origin = judged_rows(training_set, training_set.split.stack_ms, training_set.split.end_ms)
+    assert origin == Origin.ORGANIC
+    assert len(rows) == (~training_set.examples.sampled).sum()
+
+
+def test_chunks_change_no_score(
+    training_set: TrainingSet, recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.arange(150)
+    whole = score_rows(recommender, training_set, rows)
+    # a request of several rows is cut somewhere
+    assert max(map(len, training_set.requests(rows))) > 1
+    monkeypatch.setattr("training.judging.heads.CHUNK", 7)
+    parts = score_rows(recommender, training_set, rows)
+    np.testing.assert_allclose(parts.chances["click"], whole.chances["click"], rtol=1e-6)
+    np.testing.assert_array_equal(parts.labels["click"], training_set.examples.labels[Head.CLICK][:150])
+    assert len(parts) == 150
+
+
+def test_catalogue_of_the_data_may_differ_from_the_bundles(recommender: Recommender, tmp_path: Path) -> None:
+    same, wider = span(SyntheticSource(), tmp_path / "same"), span(WiderSource(), tmp_path / "wider")
+    assert len(wider.items) == len(same.items) + 5
+    assert same.items.ids != wider.items.ids[: len(same.items)]
+    rows, _ = judged_rows(same, same.split.holdout_ms, same.split.end_ms)
+    expected = score_rows(recommender, same, rows).chances["click"]
+    assert len(set(expected)) > 20
+    np.testing.assert_allclose(score_rows(recommender, wider, rows).chances["click"], expected, rtol=1e-6)
+
+
+def test_item_that_the_bundle_lacks_is_scored_by_what_else_is_known(
+    training_set: TrainingSet, recommender: Recommender
+) -> None:
+    rows = np.arange(100)
+    lost = training_set.examples.items[0]
+    names = tuple("unheard" if row == lost else name for row, name in enumerate(training_set.items.ids))
+    found = score_rows(recommender, replace(training_set, items=replace(training_set.items, ids=names)), rows)
+    unknown = training_set.examples.items[rows] == lost
+    assert 0 < unknown.sum() < 100
+    assert (found.chances["click"][unknown] == 0.5).all()
+    assert (found.chances["click"][~unknown] != 0.5).any()
+
+
+def test_report_has_the_metrics_of_the_rows() -> None:
+    generator = np.random.default_rng(1)
+    chances = generator.random(400)
+    labels = (generator.random(400) < chances).astype(int)
+    users = [f"u{row % 40}" for row in range(400)]
+    found = head_report(scored(labels.tolist(), chances.tolist(), users), seed=3, n_resamples=50)["click"]
+    assert found["auc"] == auc(labels, chances)
+    assert found["gauc"] == grouped_auc(labels, chances, users)
+    assert found["ece"] == expected_calibration_error(labels, chances)
+    for name, interval in (("auc", auc_interval), ("gauc", gauc_interval)):
+        expected = interval(labels, chances, users, seed=3, n_resamples=50)
+        assert found[f"{name}_interval"] == [expected.low, expected.high]
+        assert expected.low < found[name] < expected.high
+    assert (found["rows"], found["positives"], found["users"]) == (400, labels.sum(), 40)
+    assert "note" not in found
+
+
+def test_one_class_has_no_auc_and_a_note_says_so() -> None:
+    found = head_report(scored([0, 0, 0, 0], [0.1, 0.2, 0.3, 0.4], ["a", "a", "b", "b"]), seed=3)["click"]
+    assert [found[name] for name in ("auc", "gauc", "auc_interval", "gauc_interval")] == [None] * 4
+    # -(ln .9 + ln .8 + ln .7 + ln .6) / 4
+    assert found["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.7, 0.6]).mean())
+    assert found["note"] == "auc, gauc: not defined, 0 of 4 rows are positive."
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_users_of_one_class_each_have_an_auc_and_no_gauc() -> None:
+    found = head_report(scored([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.1], ["a", "a", "b", "b"]), seed=3)["click"]
+    # pairs (.3, .1), (.3, .2), (.1, .2) and a tie (.1, .1): 1 + 1 + 0 + 1/2
+    assert found["auc"] == 2.5 / 4
+    assert found["gauc"] is None
+    assert found["note"] == (
+        "gauc: not defined, 2 of 4 rows are positive, and no user has both a positive and a negative one."
+    )
+
+
+def test_slices_are_reported_per_head(training_set: TrainingSet, recommender: Recommender) -> None:
+    rows = np.arange(len(training_set.examples))
+    found = slice_report(
+        score_rows(recommender, training_set, rows), training_set, before_ms=training_set.split.holdout_ms
+    )
+    assert set(found) == {"click"}
+    assert {"surface=home", "surface=search"} <= found["click"].keys()
+    home = np.asarray(training_set.examples.surfaces == "home")
+    assert found["click"]["surface=home"]["rows"] == home.sum()
+
+
+def test_head_without_an_auc_stands_in_the_model_card(training_set: TrainingSet) -> None:
+    report = head_report(scored([0, 0], [0.1, 0.2], ["a", "a"]), seed=3)
+    stack = Stack(texts={}, curves={}, skipped={}, plans={})
+    card = model_card(training_set, {"bundle_id": "b", "code_commit": "c"}, {"heads": report}, stack)
+    assert "| click | – | – |" in card

@@ -1,0 +1,119 @@
+"""Training of the transformer, and its export: the ONNX graph is the torch model."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recloop.errors import TrainingError
+from recloop.sequences import MAX_ACTIONS
+from training.data.dataset import TrainingSet
+from training.retrieval.sequence import choose_device, export_encoder, torch_encoder, train_sequence
+from training.retrieval.windows import Windows, make_windows
+from training.scoring import load_encoder
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def windows(training_set: TrainingSet) -> Windows:
+    return make_windows(training_set, start_ms=0, end_ms=training_set.split.stack_ms)
+
+
+@pytest.fixture(scope="module")
+def result(training_set: TrainingSet) -> Any:
+    return train_sequence(training_set, epochs=2, seed=3, device="cpu")
+
+
+def test_overfits_32_windows(training_set: TrainingSet, windows: Windows) -> None:
+    import torch
+
+    from training.retrieval.sequence_model import SequenceModel, Shape
+    from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+
+    torch.manual_seed(0)
+    few = windows.take(np.arange(32))
+    model = SequenceModel(len(training_set.items), Shape(dropout=0.0))
+    trainer = SequenceTrainer(model, few, Schedule(epochs=120), seed=0)
+    before = trainer.loss_of(few)
+    for _ in range(120):
+        trainer.run_epoch()
+    assert trainer.loss_of(few) < before / 2
+
+
+def test_loss_falls_and_the_best_epoch_is_kept(result: Any) -> None:
+    assert len(result.losses) == 2
+    assert result.losses[result.epochs - 1] == min(result.losses)
+
+
+def test_same_seed_gives_the_same_model(training_set: TrainingSet, result: Any) -> None:
+    again = train_sequence(training_set, epochs=2, seed=3, device="cpu")
+    assert again.losses == pytest.approx(result.losses, abs=1e-6)
+    np.testing.assert_allclose(again.item_vectors(), result.item_vectors(), atol=1e-6)
+
+
+def test_onnx_gives_what_torch_gives(result: Any, windows: Windows, tmp_path: Path) -> None:
+    export_encoder(result.model, tmp_path / "encoder.onnx")
+    onnx, torch_side = load_encoder(tmp_path / "encoder.onnx"), torch_encoder(result.model)
+    for rows, width in ((7, MAX_ACTIONS), (1, 3)):
+        parts = [part[:rows, -width:] for part in (windows.items, windows.actions, windows.gaps)]
+        np.testing.assert_allclose(onnx(*parts), torch_side(*parts), atol=1e-4)
+    nothing = np.zeros((2, MAX_ACTIONS), dtype=np.int64)
+    assert np.isfinite(onnx(nothing, nothing, nothing)).all()
+
+
+def test_a_batch_of_mixed_lengths_is_each_alone(result: Any, windows: Windows) -> None:
+    encode = torch_encoder(result.model, batch_size=4)
+    parts = (windows.items[:10], windows.actions[:10], windows.gaps[:10])
+    whole = encode(*parts)
+    for row in (0, 9):
+        np.testing.assert_allclose(encode(*(part[row : row + 1] for part in parts))[0], whole[row], atol=1e-5)
+
+
+def test_loss_that_is_no_number_stops_the_run(training_set: TrainingSet, windows: Windows) -> None:
+    from training.retrieval.sequence_model import SequenceModel
+    from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+
+    model = SequenceModel(len(training_set.items))
+    trainer = SequenceTrainer(model, windows, Schedule(epochs=3, learning_rate=1e30), seed=3)
+    with pytest.raises(TrainingError, match="loss became"):
+        trainer.run_epoch()
+
+
+@pytest.mark.parametrize("epochs", [1, 10])
+def test_a_schedule_of_few_steps_can_be_run(training_set: TrainingSet, windows: Windows, epochs: int) -> None:
+    from training.retrieval.sequence_model import SequenceModel
+    from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+
+    model = SequenceModel(len(training_set.items))
+    trainer = SequenceTrainer(model, windows.take(np.arange(8)), Schedule(epochs), seed=1)
+    for _ in range(epochs):
+        trainer.run_epoch()
+
+
+def test_sampled_loss_learns_too(training_set: TrainingSet, result: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.retrieval.sequence_trainer.FULL_SOFTMAX_ITEMS", 10)
+    monkeypatch.setattr("training.retrieval.sequence_trainer.N_NEGATIVES", 40)
+    sampled = train_sequence(training_set, epochs=2, seed=3, device="cpu")
+    assert min(sampled.losses) == pytest.approx(min(result.losses), abs=0.3)
+
+
+def test_log_without_two_liked_items_is_refused(training_set: TrainingSet) -> None:
+    split = dataclasses.replace(training_set.split, stack_ms=training_set.split.start_ms + 60_000)
+    with pytest.raises(TrainingError, match="stretches of a user's log"):
+        train_sequence(dataclasses.replace(training_set, split=split), epochs=1, seed=1, device="cpu")
+
+
+def test_cuda_is_not_made_up() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        assert choose_device("auto") == "cuda"
+    else:
+        assert choose_device("auto") == "cpu"
+        with pytest.raises(TrainingError, match="torch finds none"):
+            choose_device("cuda")

@@ -1,0 +1,84 @@
+"""The transformer's masks: nothing of the future, nothing of the padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+N_ITEMS, LENGTH = 20, 12
+
+
+@pytest.fixture
+def inputs() -> tuple[Any, Any, Any]:
+    import torch
+
+    torch.manual_seed(0)
+    return tuple(torch.randint(1, high, (3, LENGTH)) for high in (N_ITEMS, 10, 30))  # type: ignore[return-value]
+
+
+@pytest.fixture
+def model() -> Any:
+    import torch
+
+    from training.retrieval.sequence_model import SequenceModel
+
+    torch.manual_seed(1)
+    return SequenceModel(N_ITEMS).eval()
+
+
+def test_future_does_not_change_the_past(model: Any, inputs: tuple[Any, Any, Any]) -> None:
+    import torch
+
+    changed = tuple(part.clone() for part in inputs)
+    for part in changed:
+        part[:, 8:] = 1
+    before, after = model(*inputs), model(*changed)
+    torch.testing.assert_close(before[:, :8], after[:, :8])
+    assert not torch.allclose(before[:, 8:], after[:, 8:])
+
+
+def test_what_padding_holds_does_not_matter(model: Any, inputs: tuple[Any, Any, Any]) -> None:
+    import torch
+
+    items, actions, gaps = (part.clone() for part in inputs)
+    items[:, :5] = 0
+    before = model(items, actions, gaps)
+    actions[:, :5], gaps[:, :5] = 3, 7
+    torch.testing.assert_close(before[:, 5:], model(items, actions, gaps)[:, 5:])
+
+
+def test_more_padding_changes_nothing(model: Any, inputs: tuple[Any, Any, Any]) -> None:
+    import torch
+
+    from training.retrieval.sequence_model import Encoder
+
+    padded = tuple(torch.nn.functional.pad(part, (9, 0)) for part in inputs)
+    torch.testing.assert_close(Encoder(model)(*inputs), Encoder(model)(*padded), rtol=1e-4, atol=1e-5)
+
+
+def test_all_padding_gives_numbers(model: Any) -> None:
+    import torch
+
+    nothing = torch.zeros(2, LENGTH, dtype=torch.int64)
+    assert torch.isfinite(model(nothing, nothing, nothing)).all()
+
+
+def test_batch_is_single(model: Any, inputs: tuple[Any, Any, Any]) -> None:
+    import torch
+
+    whole = model(*inputs)
+    for row in range(3):
+        torch.testing.assert_close(model(*(part[row : row + 1] for part in inputs))[0], whole[row])
+
+
+def test_bias_is_in_the_product(model: Any, inputs: tuple[Any, Any, Any]) -> None:
+    import torch
+
+    from training.retrieval.sequence_model import Encoder
+
+    with torch.no_grad():
+        model.bias.copy_(torch.arange(N_ITEMS))
+    scores = Encoder(model)(*inputs) @ model.item_vectors().T
+    plain = model(*inputs)[:, -1] @ model.items.weight[1:].T
+    torch.testing.assert_close(scores - plain, torch.arange(N_ITEMS).float().expand(3, -1), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,1 @@
+"""A training set in memory, point in time: examples, histories, outcomes, requests."""

@@ -1,0 +1,1 @@
+"""How good heads and slates are: metrics, slices, intervals, baselines."""

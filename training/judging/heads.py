@@ -1,0 +1,112 @@
+"""Judge a recommender's heads on examples: each scored with what was known at its moment, and compared with what came.
+
+In: a recommender and a training set whose examples it did not learn from. Out: probabilities per head and row, and the
+numbers of a report; a number that is not defined (one class only) is None, and a note says which and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recloop.head_metrics import (
+    auc,
+    auc_interval,
+    expected_calibration_error,
+    gauc_interval,
+    grouped_auc,
+    log_loss,
+)
+from recloop.labels import Head
+from recloop.recommend import Recommender
+from recloop.tables import Origin
+from training.data.dataset import Ints, TrainingSet
+from training.judging.slices import measure_slices, slice_masks
+from training.stacking.row_statistics import Moments, RowStatistics
+from training.stacking.rows import example_rows, shown
+
+CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Examples, what came of them and what each head said, in the order of `rows`."""
+
+    rows: Ints
+    moments: Moments
+    labels: Mapping[str, NDArray[np.int8]]
+    chances: Mapping[str, NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def judged_rows(training_set: TrainingSet, start_ms: int, end_ms: int) -> tuple[Ints, str]:
+    """Return the examples of a span that tell how good the heads are, and the origin they have.
+
+    Those of impressions; in a span without any, what users did by themselves, which has few negatives.
+    """
+    rows = training_set.between(start_ms, end_ms)
+    exposures = rows[shown(training_set, rows)]
+    if len(exposures):
+        return exposures, Origin.IMPRESSION
+    return rows[~training_set.examples.sampled[rows]], Origin.ORGANIC
+
+
+def score_rows(recommender: Recommender, training_set: TrainingSet, rows: Ints) -> ScoredRows:
+    """Score examples in time order; an item or user that the bundle lacks is scored too, by what else is known."""
+    counted = RowStatistics(training_set)
+    parts: list[dict[str, NDArray[np.float64]]] = []
+    for first in range(0, len(rows), CHUNK):
+        table = example_rows(
+            training_set, recommender, recommender.vocabularies, rows[first : first + CHUNK], counted=counted
+        )
+        parts.append({str(head): np.asarray(found) for head, found in recommender.predict(table.matrix).items()})
+    examples = training_set.examples
+    return ScoredRows(
+        rows,
+        Moments(examples.user_ids[rows], examples.items[rows], examples.surfaces[rows], examples.times_ms[rows]),
+        {str(head): examples.labels[head][rows] for head in Head},
+        {head: np.concatenate([part[head] for part in parts]) for head in (parts[0] if parts else ())},
+    )
+
+
+def head_report(scored: ScoredRows, *, seed: int, n_resamples: int = 1_000) -> dict[str, dict[str, Any]]:
+    """Return, per head, AUC and GAUC with their intervals by user, log-loss, calibration error and counts."""
+    return {head: _one_head(scored, head, seed, n_resamples) for head in scored.chances}
+
+
+def slice_report(scored: ScoredRows, training_set: TrainingSet, *, before_ms: int) -> dict[str, dict[str, Any]]:
+    """Return, per head and slice, rows, positives, AUC and GAUC; small and one-class slices are left out."""
+    masks = slice_masks(training_set, scored.rows, before_ms=before_ms)
+    users = scored.moments.user_ids
+    return {
+        head: measure_slices(masks, scored.labels[head], chances, users) for head, chances in scored.chances.items()
+    }
+
+
+def _one_head(scored: ScoredRows, head: str, seed: int, n_resamples: int) -> dict[str, Any]:
+    labels, chances, users = scored.labels[head], scored.chances[head], scored.moments.user_ids
+    intervals = {"auc": auc_interval, "gauc": gauc_interval}
+    numbers: dict[str, Any] = {
+        "auc": auc(labels, chances),
+        "gauc": grouped_auc(labels, chances, users),
+        "log_loss": log_loss(labels, chances),
+        "ece": expected_calibration_error(labels, chances),
+    }
+    for name, interval in intervals.items():
+        found = interval(labels, chances, users, seed=seed, n_resamples=n_resamples)
+        numbers[f"{name}_interval"] = None if np.isnan(found.low) else [found.low, found.high]
+    undefined = [name for name in ("auc", "gauc", "log_loss", "ece") if np.isnan(numbers[name])]
+    numbers |= dict.fromkeys(undefined)
+    numbers |= {"rows": len(labels), "positives": int(labels.sum()), "users": len(set(users))}
+    if undefined:
+        numbers["note"] = (
+            f"{', '.join(undefined)}: not defined, {numbers['positives']} of {len(labels)} rows are positive"
+            + ("." if "auc" in undefined else ", and no user has both a positive and a negative one.")
+        )
+    return numbers

@@ -1,0 +1,106 @@
+"""Name the slices of example rows, and judge a head in each: who and what a model is good for.
+
+In: a training set, row numbers of its examples, and the moment the evaluation starts; interactions from then on decide
+no slice. Out: slice → mask over these rows, and slice → numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from recloop.clock import MS_PER_DAY, MS_PER_HOUR
+from recloop.head_metrics import auc, grouped_auc
+from recloop.tables import Column
+from training.data.dataset import Interactions, Ints, TrainingSet
+
+Names = NDArray[np.object_]
+Masks = dict[str, NDArray[np.bool_]]
+
+HEAD_SHARE, TORSO_SHARE = 0.5, 0.9
+"""The most popular items with half of all interactions are the head; those up to nine tenths the torso."""
+
+PART_HOURS = 4
+MIN_ROWS = 200
+"""In fewer rows a head's numbers are noise; such a slice is left out of the report."""
+
+
+def slice_masks(training_set: TrainingSet, rows: Ints, *, before_ms: int) -> Masks:
+    """Return slice → which of `rows` it has; of each dimension a row is in exactly one slice, and none is empty.
+
+    - `user=new`, `light`, `heavy`: no interaction before `before_ms`; at most the median number; more. The median is
+      over all users of the log who have one.
+    - `item=head`, `torso`, `tail`, `cold`: by the share of all interactions before `before_ms` that strictly more
+      popular items have: under 50 %, under 90 %, more; cold had none itself. Equally popular items share a slice.
+    - `hour=00-04`, `04-08`, …: of the row's moment, UTC, half-open.
+    - `surface=…`, `segment=…`, `age_group=…`, `gender=…`: as the row says, `unknown` where it does not.
+    """
+    examples, log = training_set.examples, training_set.interactions
+    popularity = _item_slices(log, len(training_set.items), before_ms)
+    columns = {
+        "user": _user_slices(log, examples.user_ids[rows], before_ms),
+        "item": popularity[examples.items[rows]],
+        "hour": _hour_slices(examples.times_ms[rows]),
+        Column.SURFACE: examples.surfaces[rows],
+        **{name: values[rows] for name, values in examples.profile.items()},
+    }
+    found: Masks = {}
+    for dimension, values in columns.items():
+        known = np.array([value or "unknown" for value in values], dtype=object)
+        found |= {f"{dimension}={value}": known == value for value in sorted(set(known))}
+    return found
+
+
+def measure_slices(
+    masks: Mapping[str, NDArray[np.bool_]], labels: ArrayLike, scores: ArrayLike, groups: ArrayLike
+) -> dict[str, dict[str, float]]:
+    """Return slice → rows, positives, auc and gauc of one head; labels, scores and groups (users) stand beside masks.
+
+    Left out are slices of fewer than MIN_ROWS rows or of one label, and a gauc where no user has both labels.
+    """
+    truth, values, users = np.asarray(labels), np.asarray(scores), np.asarray(groups)
+    found: dict[str, dict[str, float]] = {}
+    for name, mask in masks.items():
+        n_rows, n_positive = int(mask.sum()), int(truth[mask].sum())
+        if n_rows < MIN_ROWS or n_positive in {0, n_rows}:
+            continue
+        numbers = {
+            "rows": float(n_rows),
+            "positives": float(n_positive),
+            "auc": auc(truth[mask], values[mask]),
+            "gauc": grouped_auc(truth[mask], values[mask], users[mask]),
+        }
+        found[name] = {metric: number for metric, number in numbers.items() if not np.isnan(number)}
+    return found
+
+
+def _user_slices(log: Interactions, user_ids: Names, before_ms: int) -> Names:
+    past = np.concatenate([[0], np.cumsum(log.times_ms < before_ms)])
+    counts = np.diff(past[log.starts])
+    known = counts[counts > 0]
+    median = float(np.median(known)) if len(known) else 0.0
+    names = np.where(counts == 0, "new", np.where(counts > median, "heavy", "light")).astype(object)
+    of_user = dict(zip(log.user_ids, names, strict=True))
+    return np.array([of_user.get(user_id, "new") for user_id in user_ids], dtype=object)
+
+
+def _item_slices(log: Interactions, n_items: int, before_ms: int) -> Names:
+    """Return the slice of each catalogue row."""
+    counts = np.bincount(log.items[log.times_ms < before_ms], minlength=n_items)
+    distinct, inverse, n_alike = np.unique(counts, return_inverse=True, return_counts=True)
+    held = distinct * n_alike
+    # What items of a higher count hold together; the total is 0 when nothing happened, and then all are cold.
+    above = (held.sum() - np.cumsum(held)) / max(int(held.sum()), 1)
+    names = np.where(above < HEAD_SHARE, "head", np.where(above < TORSO_SHARE, "torso", "tail")).astype(object)
+    names[distinct == 0] = "cold"
+    found: Names = names[inverse]
+    return found
+
+
+def _hour_slices(times_ms: Ints) -> Names:
+    firsts = range(0, 24, PART_HOURS)
+    names = np.array([f"{first:02}-{first + PART_HOURS:02}" for first in firsts], dtype=object)
+    found: Names = names[times_ms % MS_PER_DAY // (PART_HOURS * MS_PER_HOUR)]
+    return found

@@ -1,0 +1,267 @@
+"""Train the ranker: mini-batches of whole users, one-cycle learning rate, the best epoch by later rows kept.
+
+In: rows to learn from and later ones to validate on. Out: `RankerResult`. All chance of an epoch comes from the seed
+and the epoch's number, so a run that was cut off goes on from its model checkpoint to what it would have been uncut.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recloop.clock import MS_PER_HOUR
+from recloop.errors import TrainingError
+from recloop.recommend import gap_buckets
+from training.ranker.checkpoint import read_checkpoint, run_identity, write_checkpoint
+from training.ranker.rows import ItemTable, RankerRows, RankerShape, cut_between
+from training.retrieval.sequence import N_THREADS, choose_device
+from training.retrieval.sequence_trainer import LEAST_STEPS
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.ranker.model import RankerModel
+
+LOG = logging.getLogger(__name__)
+
+PATIENCE = 2
+"""Training ends after so many epochs without a new best: a ranker overfits after one or two."""
+
+MOST_ROWS = 500
+"""A user with more rows comes in parts: pairs grow with the square."""
+
+
+@dataclass(frozen=True)
+class RankerSchedule:
+    """How to learn; ids and codes of users and items decay `TABLE_DECAY` times as fast as the rest."""
+
+    batch_rows: int = 1_000
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    pair_weight: float = 0.3
+
+
+TABLE_DECAY = 10.0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of a learning curve; losses are per row."""
+
+    training_loss: float
+    validation_loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RankerResult:
+    """The model with its best epoch's weights, and how it went."""
+
+    model: RankerModel
+    curve: tuple[Epoch, ...]
+    device: str
+
+    @property
+    def best_epoch(self) -> int:
+        """Return the number of the epoch whose weights were kept, from 1."""
+        return best_place(self.curve) + 1
+
+
+class RankerTrainer:
+    """Optimiser, schedule and loss over one set of rows."""
+
+    def __init__(
+        self, model: RankerModel, rows: RankerRows, schedule: RankerSchedule, *, epochs: int, device: str, seed: int
+    ) -> None:
+        import torch
+
+        self.model, self._rows, self._schedule, self._device, self._seed = model, rows, schedule, device, seed
+        tables = model.tables()
+        own = {id(table) for table in tables}
+        others = [parameter for parameter in model.parameters() if id(parameter) not in own]
+        rate, decay = schedule.learning_rate, schedule.weight_decay
+        groups = [{"params": tables, "weight_decay": TABLE_DECAY * decay}, {"params": others, "weight_decay": decay}]
+        self.optimizer = torch.optim.AdamW(groups, lr=rate)
+        # As many as there can be: how many there are differs by one with the order of the users.
+        n_steps = epochs * (len(rows) // schedule.batch_rows + 1)
+        self.rates = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, max_lr=rate, total_steps=max(n_steps, LEAST_STEPS), pct_start=0.1
+        )
+
+    def run_epoch(self, epoch: int) -> float:
+        """Learn from every row once; return the mean loss of a row while learning.
+
+        Raises:
+            TrainingError: the loss stopped being a number; the weights are then worthless.
+        """
+        import torch
+
+        generator = np.random.default_rng([self._seed, epoch])
+        torch.manual_seed(int(generator.integers(2**62)))
+        self.model.train()
+        total = 0.0
+        for step, batch in enumerate(user_batches(self._rows.users, self._schedule.batch_rows, generator), start=1):
+            rows = self._rows.take(batch)
+            loss = self._loss(rows, self._youngest(len(rows.histories), generator))
+            total += loss.item() * len(batch)
+            _check(total, f"training loss became {{}} in epoch {epoch}, step {step}")
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
+            self.rates.step()
+        return total / len(self._rows)
+
+    def loss_of(self, rows: RankerRows) -> float:
+        """Return the mean loss of a row with dropout and time-window mask off."""
+        import torch
+
+        self.model.eval()
+        total = 0.0
+        with torch.no_grad():
+            for batch in user_batches(rows.users, self._schedule.batch_rows):
+                total += self._loss(rows.take(batch), None).item() * len(batch)
+        return total / len(rows)
+
+    def _loss(self, rows: RankerRows, youngest: torch.Tensor | None) -> torch.Tensor:
+        import torch
+
+        from training.ranker.joint_loss import joint_loss
+        from training.ranker.model import as_tensors
+
+        with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._device == "cuda"):
+            logits = self.model(*as_tensors(rows, self._device), youngest)
+        labels = torch.as_tensor(rows.labels, dtype=torch.float32, device=self._device)
+        users = torch.as_tensor(rows.users, dtype=torch.int64, device=self._device)
+        return joint_loss(logits.float(), labels, users, self._schedule.pair_weight)
+
+    def _youngest(self, n_requests: int, generator: np.random.Generator) -> torch.Tensor | None:
+        """Draw from which gap bucket on each request sees its history: what is newer than a random age, for certain."""
+        import torch
+
+        hours = self.model.shape.window_mask_hours
+        if not hours:
+            return None
+        ages_ms = (generator.random(n_requests) * hours * MS_PER_HOUR).astype(np.int64)
+        return torch.as_tensor(gap_buckets(ages_ms), device=self._device)
+
+
+def train_ranker(
+    training: RankerRows,
+    validation: RankerRows,
+    shape: RankerShape,
+    *,
+    items: ItemTable,
+    epochs: int,
+    seed: int,
+    device: str = "auto",
+    schedule: RankerSchedule = RankerSchedule(),
+    checkpoint: Path | None = None,
+) -> RankerResult:
+    """Train a ranker, and go on from `checkpoint` where it is of this very run.
+
+    Raises:
+        TrainingError: there are no rows to learn from or to validate on; or the loss stopped being a number, and the
+            checkpoint is as the last good epoch left it.
+    """
+    import torch
+
+    from training.ranker.model import new_ranker
+
+    if not len(training) or not len(validation):
+        raise TrainingError(
+            f"there are {len(training)} rows to learn from and {len(validation)} to validate on; the ranker needs some "
+            "of both. Train on a longer span."
+        )
+    torch.set_num_threads(N_THREADS)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    where = choose_device(device)
+    model = new_ranker(training, items, shape).to(where)
+    trainer = RankerTrainer(model, training, schedule, epochs=epochs, device=where, seed=seed)
+    run = run_identity((training, validation, items), (shape, schedule, epochs, seed)) if checkpoint else ""
+    curve, best = _resumed(trainer, checkpoint, run)
+    while len(curve) < epochs and not has_settled(curve):
+        curve.append(_run_epoch(trainer, validation, len(curve) + 1, epochs))
+        if best_place(curve) == len(curve) - 1:
+            best = copy.deepcopy(model.state_dict())
+        if checkpoint:
+            state = {"best": best, "curve": [asdict(epoch) for epoch in curve], **_parts(trainer)}
+            write_checkpoint(checkpoint, run, state)
+    model.load_state_dict(best)
+    return RankerResult(model.eval(), tuple(curve), where)
+
+
+def has_settled(curve: list[Epoch]) -> bool:
+    """Tell whether the last PATIENCE epochs brought no new best."""
+    return bool(curve) and len(curve) - 1 - best_place(curve) >= PATIENCE
+
+
+def best_place(curve: Iterable[Epoch]) -> int:
+    """Return the place of the first epoch with the lowest validation loss."""
+    return int(np.argmin([epoch.validation_loss for epoch in curve]))
+
+
+def user_batches(
+    users: NDArray[np.integer], n_rows: int, generator: np.random.Generator | None = None
+) -> list[NDArray[np.intp]]:
+    """Return mini-batches of about n_rows that hold all rows of their users, in random order given a generator.
+
+    A user with more than MOST_ROWS rows comes in parts of so many.
+    """
+    order = np.argsort(users, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(users[order]) != 0])
+    since = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    parts = np.split(order, np.flatnonzero(since % MOST_ROWS == 0)[1:])
+    if generator is not None:
+        parts = [parts[place] for place in generator.permutation(len(parts))]
+    rows = np.concatenate(parts)
+    labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    return [rows[first:last] for first, last in cut_between(labels, n_rows)]
+
+
+def _run_epoch(trainer: RankerTrainer, validation: RankerRows, epoch: int, epochs: int) -> Epoch:
+    started = time.monotonic()
+    training_loss = trainer.run_epoch(epoch)
+    validation_loss = trainer.loss_of(validation)
+    _check(validation_loss, f"validation loss became {{}} after epoch {epoch}")
+    done = Epoch(training_loss, validation_loss, time.monotonic() - started)
+    LOG.info("ranker epoch %d of %d: validation loss %.4f", epoch, epochs, validation_loss)
+    return done
+
+
+def _parts(trainer: RankerTrainer) -> dict[str, Any]:
+    return {
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "rates": trainer.rates.state_dict(),
+    }
+
+
+def _resumed(trainer: RankerTrainer, checkpoint: Path | None, run: str) -> tuple[list[Epoch], dict[str, Any]]:
+    """Return the curve so far and the best epoch's weights, the trainer set to go on from there."""
+    state = read_checkpoint(checkpoint, run, trainer._device) if checkpoint else None
+    if state is None:
+        return [], copy.deepcopy(trainer.model.state_dict())
+    trainer.model.load_state_dict(state["model"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.rates.load_state_dict(state["rates"])
+    curve = [Epoch(**epoch) for epoch in state["curve"]]
+    LOG.info("ranker goes on after epoch %d of the checkpoint %s", len(curve), checkpoint)
+    return curve, state["best"]
+
+
+def _check(loss: float, what: str) -> None:
+    if not np.isfinite(loss):
+        raise TrainingError(
+            f"the ranker's {what.format(loss)}; the last good model stays, and the checkpoint as the last good epoch "
+            "left it. Look for numbers out of range in the rows, or lower the learning rate."
+        )

@@ -1,0 +1,1 @@
+"""The base models: collaborative filtering and a causal transformer, each giving vectors for one index."""

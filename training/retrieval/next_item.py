@@ -1,0 +1,151 @@
+"""Next-item prediction on a sequence file: train the loop's own transformer, rank the whole catalogue.
+
+The protocol of SASRec (Kang and McAuley 2018), but with the full catalogue in place of sampled negatives: each user's
+last training item is held back to choose the epoch; then the item held back by the test file is ranked among all items
+the user has not had. Sequences have neither times nor actions: both embeddings stay at one row.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.retrieval.item_sequences import ItemSequences, Rows
+from training.retrieval.windows import Windows
+
+if TYPE_CHECKING:
+    from training.retrieval.sequence_model import SequenceModel, Shape
+
+LOG = logging.getLogger(__name__)
+HIT_CUTS, NDCG_CUTS = (1, 5, 10), (5, 10)
+BATCH = 256
+ACTION, GAP = 1, 1
+"""The one action and the one gap that every row has."""
+
+
+@dataclass(frozen=True)
+class EpochFigures:
+    """Quality on the held-back training items after an epoch, and what learning took until then, measuring apart."""
+
+    epoch: int
+    ndcg_at_10: float
+    hit_rate_at_10: float
+    seconds: float
+    cpu_seconds: float
+
+
+def fit(
+    sequences: ItemSequences, shape: Shape, *, epochs: int, patience: int, seed: int, device: str
+) -> tuple[SequenceModel, list[EpochFigures]]:
+    """Train until `patience` epochs brought nothing better on the held-back items; return the best epoch's model."""
+    import torch
+
+    from training.retrieval.sequence_model import SequenceModel
+    from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+
+    torch.manual_seed(seed)
+    learned, held_back = sequences.held_back()
+    windows = make_windows(learned, length=shape.max_length)
+    model = SequenceModel(len(sequences.item_ids), shape).to(device)
+    schedule = Schedule(epochs, batch_size=128, learning_rate=1e-3, weight_decay=0.0, windows_per_epoch=len(windows))
+    trainer = SequenceTrainer(model, windows, schedule, device=device, seed=seed)
+    figures: list[EpochFigures] = []
+    seconds, cpu_seconds = 0.0, 0.0
+    best = copy.deepcopy(model.state_dict())
+    for epoch in range(1, epochs + 1):
+        started, cpu_started = time.monotonic(), time.process_time()
+        trainer.run_epoch()
+        seconds, cpu_seconds = seconds + time.monotonic() - started, cpu_seconds + time.process_time() - cpu_started
+        ranks = rank_targets(model, learned, held_back)
+        figures.append(EpochFigures(epoch, ndcg(ranks, 10), hit_rate(ranks, 10), seconds, cpu_seconds))
+        LOG.info("epoch %d: ndcg@10 %.4f, hr@10 %.4f on held-back items, %.0f s", epoch, *_shown(figures[-1]))
+        leader = max(figures, key=lambda each: each.ndcg_at_10)
+        if leader is figures[-1]:
+            best = copy.deepcopy(model.state_dict())
+        if epoch - leader.epoch >= patience:
+            break
+    model.load_state_dict(best)
+    return model.eval(), figures
+
+
+def _shown(figures: EpochFigures) -> tuple[float, float, float]:
+    return figures.ndcg_at_10, figures.hit_rate_at_10, figures.seconds
+
+
+def make_windows(sequences: ItemSequences, *, length: int) -> Windows:
+    """Cut each sequence, from its end, into stretches of `length`; each item but a user's first is a target once."""
+    stretches = []
+    for items in sequences.items:
+        for stop in range(len(items), 1, -length):
+            stretches.append(items[max(0, stop - length - 1) : stop])
+    inputs, targets = (np.zeros((len(stretches), length), dtype=np.int64) for _ in range(2))
+    for row, items in enumerate(stretches):
+        inputs[row, length + 1 - len(items) :] = items[:-1] + 1
+        targets[row, length + 1 - len(items) :] = items[1:] + 1
+    known = (inputs > 0).astype(np.int64)
+    return Windows(inputs, known * ACTION, known * GAP, targets)
+
+
+def rank_targets(model: SequenceModel, sequences: ItemSequences, targets: Rows) -> NDArray[np.float64]:
+    """Return the rank of each user's target among the items the user has not had, 0 at the top.
+
+    Ties count half, so that a model that scores everything alike gains nothing. A target of -1 ranks last.
+    """
+    import torch
+
+    from training.retrieval.sequence_model import Encoder
+
+    encoder, length = Encoder(model), model.places.num_embeddings
+    weight = model.item_vectors().detach()
+    ranks = []
+    with torch.no_grad():
+        for first in range(0, len(targets), BATCH):
+            own = sequences.items[first : first + BATCH]
+            inputs = np.zeros((len(own), length), dtype=np.int64)
+            for row, items in enumerate(own):
+                inputs[row, length - min(len(items), length) :] = items[-length:] + 1
+            known = (inputs > 0).astype(np.int64)
+            parts = (torch.as_tensor(part, device=weight.device) for part in (inputs, known * ACTION, known * GAP))
+            scores = (encoder(*parts) @ weight.T).cpu().numpy()
+            ranks += [
+                rank_of(scores[row], int(target), items)
+                for row, (target, items) in enumerate(zip(targets[first : first + BATCH], own, strict=True))
+            ]
+    return np.array(ranks)
+
+
+def rank_of(scores: NDArray[np.float32], target: int, had: Rows) -> float:
+    """Return the target's rank among items not had; ties count half; the target itself is always a candidate.
+
+    >>> rank_of(np.array([3.0, 2.0, 2.0, 1.0]), 2, np.array([0]))
+    0.5
+    """
+    if target < 0:
+        return float(len(scores))
+    allowed = np.ones(len(scores), dtype=bool)
+    allowed[had] = False
+    allowed[target] = False
+    others = scores[allowed]
+    return float((others > scores[target]).sum() + (others == scores[target]).sum() / 2)
+
+
+def hit_rate(ranks: NDArray[np.float64], k: int) -> float:
+    """Return the share of targets among the first k."""
+    return float((ranks < k).mean())
+
+
+def ndcg(ranks: NDArray[np.float64], k: int) -> float:
+    """Return NDCG@k with one relevant item: 1 / log2(rank + 2) within the first k, else 0."""
+    return float(np.where(ranks < k, 1 / np.log2(ranks + 2), 0.0).mean())
+
+
+def measure(ranks: NDArray[np.float64]) -> dict[str, float]:
+    """Return hr@k and ndcg@k at the usual cuts."""
+    hits = {f"hr@{k}": hit_rate(ranks, k) for k in HIT_CUTS}
+    return hits | {f"ndcg@{k}": ndcg(ranks, k) for k in NDCG_CUTS}

@@ -1,0 +1,162 @@
+"""Train the transformer on the base span, and export it: user encoder as ONNX, items as a matrix.
+
+In: a training set. Out: `SequenceResult`. CPU by default, CUDA where there is one, the same code; the same seed on the
+same machine gives the same weights. Stops early by the loss on the base span's last slice.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recloop.errors import TrainingError
+from recloop.recommend import Encode
+from recloop.sequences import MAX_ACTIONS
+from training.data.dataset import TrainingSet
+from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+from training.retrieval.windows import make_windows
+
+if TYPE_CHECKING:
+    from training.retrieval.sequence_model import SequenceModel
+
+LOG = logging.getLogger(__name__)
+VALIDATION_SHARE = 0.1
+MIN_GAIN, PATIENCE = 0.005, 2
+"""Training ends after PATIENCE epochs that each lower the validation loss by less than MIN_GAIN."""
+
+N_THREADS = 2
+
+
+@dataclass(frozen=True)
+class SequenceResult:
+    """The trained model and how it went: the validation loss after each epoch, the best one's weights kept."""
+
+    model: SequenceModel
+    losses: list[float]
+    epochs: int
+    device: str
+
+    def item_vectors(self) -> NDArray[np.float32]:
+        """Return [n_items, d + 1] for dot products with the encoder's output."""
+        vectors: NDArray[np.float32] = self.model.item_vectors().detach().cpu().numpy()
+        return vectors
+
+
+def choose_device(wanted: str) -> str:
+    """Return cpu or cuda; `auto` takes CUDA where there is one.
+
+    Raises:
+        TrainingError: cuda was asked for and there is none.
+    """
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("device cuda was asked for, torch finds none. Use --device cpu or auto.")
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def train_sequence(training_set: TrainingSet, *, epochs: int, seed: int, device: str = "auto") -> SequenceResult:
+    """Train on the base span.
+
+    Raises:
+        TrainingError: no user liked two items there; or the loss stopped being a number (nothing is kept then).
+    """
+    import torch
+
+    from training.retrieval.sequence_model import SequenceModel
+
+    torch.set_num_threads(N_THREADS)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    where = choose_device(device)
+    split = training_set.split
+    cut_ms = validation_start(training_set)
+    training = make_windows(training_set, start_ms=split.start_ms, end_ms=cut_ms)
+    validation = make_windows(training_set, start_ms=cut_ms, end_ms=split.stack_ms)
+    if not len(training) or not len(validation):
+        raise TrainingError(
+            f"the base span has {len(training)} stretches of a user's log to learn from and {len(validation)} to "
+            "validate on; both need one at least. Train on a longer span."
+        )
+    model = SequenceModel(len(training_set.items)).to(where)
+    trainer = SequenceTrainer(model, training, Schedule(epochs), device=where, seed=seed)
+    losses, best = [], copy.deepcopy(model.state_dict())
+    for epoch in range(epochs):
+        trainer.run_epoch()
+        losses.append(trainer.loss_of(validation))
+        LOG.info("transformer epoch %d of %d: validation loss %.4f", epoch + 1, epochs, losses[-1])
+        if losses[-1] == min(losses):
+            best = copy.deepcopy(model.state_dict())
+        if _has_settled(losses):
+            break
+    model.load_state_dict(best)
+    return SequenceResult(model.eval(), losses, int(np.argmin(losses)) + 1, where)
+
+
+def _has_settled(losses: list[float]) -> bool:
+    return len(losses) > PATIENCE and min(losses[:-PATIENCE]) - min(losses[-PATIENCE:]) < MIN_GAIN
+
+
+def validation_start(training_set: TrainingSet) -> int:
+    """Return the moment from which the base span validates: its last tenth of interactions."""
+    times = training_set.interactions.times_ms
+    base = np.sort(times[times < training_set.split.stack_ms])
+    return int(base[int(len(base) * (1 - VALIDATION_SHARE))])
+
+
+def torch_encoder(model: SequenceModel, *, batch_size: int = 64) -> Encode:
+    """Return the user encoder over torch, for many sequences at once; the ONNX graph gives the same vectors."""
+    import torch
+
+    from training.retrieval.sequence_model import Encoder
+
+    device = next(model.parameters()).device
+    encoder = Encoder(model)
+
+    def encode(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:
+        lengths = (items > 0).sum(axis=1)
+        vectors = np.zeros((len(items), model.items.embedding_dim + 1), dtype=np.float32)
+        order = np.argsort(lengths, kind="stable")
+        with torch.no_grad():
+            for first in range(0, len(order), batch_size):
+                rows = order[first : first + batch_size]
+                width = max(1, int(lengths[rows].max()))
+                parts = (torch.as_tensor(part[rows, -width:], device=device) for part in (items, actions, gaps))
+                vectors[rows] = encoder(*parts).float().cpu().numpy()
+        return vectors
+
+    return encode
+
+
+def export_encoder(model: SequenceModel, path: Path) -> None:
+    """Write the user encoder as ONNX: int64 [batch, n ≤ MAX_ACTIONS] three times → `vector` float32 [batch, d + 1]."""
+    import torch
+
+    from training.retrieval.sequence_model import Encoder
+
+    # The exporter tells of each of its passes.
+    for name in ("onnx_ir", "onnxscript", "torch.onnx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    example = tuple(torch.zeros(2, MAX_ACTIONS, dtype=torch.int64) for _ in range(3))
+    batch, length = torch.export.Dim("batch", min=1, max=65_536), torch.export.Dim("length", min=1, max=MAX_ACTIONS)
+    with warnings.catch_warnings():
+        # It says that the three inputs share the batch dimension, as they should.
+        warnings.filterwarnings("ignore", message=".*will not be used, since it shares", category=UserWarning)
+        program = torch.onnx.export(
+            Encoder(copy.deepcopy(model).cpu()),
+            example,
+            dynamo=True,
+            input_names=["items", "actions", "gaps"],
+            output_names=["vector"],
+            dynamic_shapes=({0: batch, 1: length},) * 3,
+            verbose=False,
+        )
+    assert program is not None, "with dynamo the exporter returns a program"
+    program.save(path, external_data=False)

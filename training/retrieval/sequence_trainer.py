@@ -1,0 +1,135 @@
+"""The loop that fits a sequence model to windows: batches of like length, one-cycle learning rate, two losses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recloop.errors import TrainingError
+from training.retrieval.windows import Windows
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.retrieval.sequence_model import SequenceModel
+
+FULL_SOFTMAX_ITEMS = 4_000
+"""Up to so many items the loss is over the whole catalogue; beyond it, over N_NEGATIVES that a mini-batch shares."""
+
+N_NEGATIVES = 1_024
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn; of more windows than `windows_per_epoch`, each epoch draws anew."""
+
+    epochs: int
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    windows_per_epoch: int = 8_000
+
+
+LEAST_STEPS = 20
+"""A schedule of fewer steps has no room for its warm-up: torch divides by its length less one."""
+
+
+class SequenceTrainer:
+    """Optimiser, schedule and loss over one set of windows."""
+
+    def __init__(
+        self, model: SequenceModel, windows: Windows, schedule: Schedule, *, device: str = "cpu", seed: int
+    ) -> None:
+        import torch
+
+        self._model, self._windows, self._device, self._batch_size = model, windows, device, schedule.batch_size
+        self._generator = np.random.default_rng(seed)
+        self._per_epoch = min(len(windows), schedule.windows_per_epoch)
+        rate = schedule.learning_rate
+        self._optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=schedule.weight_decay)
+        n_steps = schedule.epochs * math.ceil(self._per_epoch / schedule.batch_size)
+        self._rates = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, max_lr=rate, total_steps=max(n_steps, LEAST_STEPS), pct_start=0.1
+        )
+        counts = np.bincount(windows.targets[windows.targets > 0] - 1, minlength=model.bias.shape[0])
+        with torch.no_grad():
+            # Starting from popularity, the embeddings need only learn what differs from it.
+            model.bias.copy_(torch.as_tensor(np.log(counts + 1.0) - np.log(counts + 1.0).mean()))
+        self._chances = torch.as_tensor((counts + 1.0) / (counts + 1.0).sum(), device=device, dtype=torch.float32)
+
+    def run_epoch(self) -> None:
+        """Learn from every window once, or from a draw of them where there are more than the schedule allows.
+
+        Raises:
+            TrainingError: the loss stopped being a number; the weights are then worthless.
+        """
+        import torch
+
+        self._model.train()
+        rows = self._generator.permutation(len(self._windows))[: self._per_epoch]
+        # Windows of like length together: less padding. Which come together is still by chance.
+        lengths = (self._windows.items[rows] > 0).sum(axis=1)
+        batches = [rows[part] for part in _like_lengths(lengths, self._batch_size, self._generator)]
+        for batch in batches:
+            loss = self._loss(self._windows.take(batch), sampled=len(self._chances) > FULL_SOFTMAX_ITEMS)
+            if not bool(torch.isfinite(loss)):
+                raise TrainingError(
+                    f"the transformer's loss became {loss.item()}; the last good model stays, nothing is registered. "
+                    "Look for numbers out of range in the training set, or lower the learning rate."
+                )
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+            self._optimizer.step()
+            self._rates.step()
+
+    def loss_of(self, windows: Windows) -> float:
+        """Return the loss per target over the whole catalogue, dropout off."""
+        import torch
+
+        self._model.eval()
+        total, n = 0.0, 0
+        with torch.no_grad():
+            for first in range(0, min(len(windows), 2_000), self._batch_size):
+                part = windows.take(np.arange(first, min(first + self._batch_size, len(windows))))
+                n_targets = int((part.targets > 0).sum())
+                total += float(self._loss(part, sampled=False)) * n_targets
+                n += n_targets
+        return total / max(n, 1)
+
+    def _loss(self, windows: Windows, *, sampled: bool) -> torch.Tensor:
+        import torch
+
+        from training.retrieval.softmax_loss import catalogue_loss
+
+        parts = (windows.items, windows.actions, windows.gaps)
+        with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._device == "cuda"):
+            vectors = self._model(*(torch.as_tensor(part, device=self._device) for part in parts))
+        targets = torch.as_tensor(windows.targets, device=self._device).reshape(-1)
+        kept = targets.nonzero()[:, 0]
+        vectors, targets = vectors.reshape(-1, vectors.shape[-1])[kept].float(), targets[kept] - 1
+        if not sampled:
+            return catalogue_loss(vectors, self._model.items.weight[1:], self._model.bias, targets)
+        return self._sampled_loss(vectors, targets)
+
+    def _sampled_loss(self, vectors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Softmax over the target and shared negatives, each less the log of its chance to be drawn (logQ)."""
+        import torch
+
+        drawn = torch.multinomial(self._chances, N_NEGATIVES, replacement=True)
+        weight, bias = self._model.items.weight[1:], self._model.bias
+        own = (vectors * weight[targets]).sum(-1) + bias[targets] - self._chances[targets].log()
+        others = vectors @ weight[drawn].T + bias[drawn] - self._chances[drawn].log()
+        others = others.masked_fill(drawn[None] == targets[:, None], -1e9)
+        logits = torch.cat([own[:, None], others], dim=1)
+        return torch.nn.functional.cross_entropy(logits, torch.zeros_like(targets))
+
+
+def _like_lengths(lengths: NDArray[Any], batch_size: int, generator: np.random.Generator) -> list[NDArray[np.intp]]:
+    order = np.argsort(lengths + generator.random(len(lengths)), kind="stable")
+    batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+    return [batches[place] for place in generator.permutation(len(batches))]

@@ -1,0 +1,1 @@
+"""LightGBM over the base models' scores and all other features: rows, statistics, trees, calibration."""

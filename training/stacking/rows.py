@@ -1,0 +1,246 @@
+"""The rows LightGBM learns from: point-in-time ranking features with one label per head.
+
+Two kinds of rows, both made by `recloop.ranking.ranking_matrix`:
+- label rows of the training set and its sampled negatives, each with the outcome of that very moment;
+- requests: what the base models would have nominated at a moment, with what the user came to do with it later. They
+  are what the ranker meets in serving, where most candidates are good and popularity alone does not tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recloop.extras import ATTRIBUTE, Extras, as_number
+from recloop.labels import Head
+from recloop.ranking import Context, Matrix, Vocabularies, ranking_matrix
+from recloop.recommend import Recommender, Retriever
+from recloop.tables import Column, Origin
+from training.data.dataset import Ints, TrainingSet
+from training.data.item_history import ItemHistory
+from training.data.requests import Request
+from training.stacking.row_statistics import Moments, RowStatistics
+
+BATCH = 64
+N_CANDIDATE_NEGATIVES = 30
+CATEGORIES = ("surface", "device", Column.SEGMENT, Column.AGE_GROUP, Column.GENDER)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A ranking matrix, its labels, and per row who, what, where, when.
+
+    `attributes` are those known of the user then, one mapping for all rows where they are the same; `met`: a user truly
+    met the item then, so that the labels are of that meeting; `shown`: an impression says so.
+    """
+
+    matrix: Matrix
+    labels: dict[Head, NDArray[np.int8]]
+    moments: Moments
+    attributes: NDArray[np.object_]
+    met: NDArray[np.bool_]
+    shown: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    @property
+    def times_ms(self) -> Ints:
+        """Return the moment of each row."""
+        return self.moments.times_ms
+
+    @property
+    def user_ids(self) -> NDArray[np.object_]:
+        """Return the user of each row."""
+        return self.moments.user_ids
+
+    def take(self, rows: NDArray[np.bool_] | Ints) -> Rows:
+        """Return some rows."""
+        labels = {head: values[rows] for head, values in self.labels.items()}
+        return Rows(
+            self.matrix[rows], labels, self.moments.take(rows), self.attributes[rows], self.met[rows], self.shown[rows]
+        )
+
+
+def learn_vocabularies(training_set: TrainingSet, rows: Ints) -> Vocabularies:
+    """Number the categories that these examples name; order is by name, so that a rerun gives the same codes.
+
+    An attribute of users has codes too, or none where all its values are numbers; one with a single value is left out.
+    """
+    examples = training_set.examples
+    columns = {"surface": examples.surfaces, "device": examples.devices, **examples.profile}
+    codes = {str(name): _numbered({value for value in columns[name][rows] if value}) for name in CATEGORIES}
+    values: dict[str, set[str]] = defaultdict(set)
+    first, _ = _distinct(examples.attributes[rows])
+    for own in examples.attributes[rows][first]:
+        for name, value in own.items():
+            values[name].add(value)
+    attributes = {ATTRIBUTE + name: found for name, found in values.items() if len(found) > 1}
+    return Vocabularies(
+        codes | {name: {} if _all_numbers(found) else _numbered(found) for name, found in sorted(attributes.items())}
+    )
+
+
+def _numbered(values: set[str]) -> dict[str, int]:
+    return {value: code for code, value in enumerate(sorted(values))}
+
+
+def _all_numbers(values: set[str]) -> bool:
+    return not any(np.isnan(as_number(value)) for value in values)
+
+
+def example_rows(
+    training_set: TrainingSet,
+    retriever: Retriever,
+    vocabularies: Vocabularies,
+    rows: Ints,
+    *,
+    counted: RowStatistics | None = None,
+) -> Rows:
+    """Return examples as rows, in their order; those of a recommender with columns of its own have them too.
+
+    `counted` is what those columns are counted by, where the caller has it already.
+    """
+    examples = training_set.examples
+    matrices: list[Matrix] = []
+    requests = list(training_set.requests(rows))
+    for first in range(0, len(requests), BATCH):
+        group = requests[first : first + BATCH]
+        asked = [
+            (training_set.user_state(int(own[0]), with_seen=False), training_set.context(int(own[0]))) for own in group
+        ]
+        ids = [training_set.items.ids[row] for row in examples.items[np.concatenate(group)]]
+        cf_scores, sequence_scores = retriever.pair_scores(
+            asked, np.repeat(np.arange(len(group)), [*map(len, group)]), ids
+        )
+        place = 0
+        for own, (user, context) in zip(group, asked, strict=True):
+            items = examples.items[own]
+            known = np.hstack([examples.item_numbers[own], training_set.items.numbers[items][:, -2:]])
+            matrices.append(
+                ranking_matrix(
+                    user,
+                    training_set.items,
+                    items,
+                    context=context,
+                    vocabularies=vocabularies,
+                    cf_scores=cf_scores[place : place + len(own)],
+                    sequence_scores=sequence_scores[place : place + len(own)],
+                    item_numbers=known,
+                    item_as_of_ms=_ages(examples.item_as_of_ms[own], context),
+                )
+            )
+            place += len(own)
+    moments = Moments(examples.user_ids[rows], examples.items[rows], examples.surfaces[rows], examples.times_ms[rows])
+    labels = {head: examples.labels[head][rows] for head in Head}
+    found = Rows(
+        np.vstack(matrices), labels, moments, examples.attributes[rows], ~examples.sampled[rows],
+        shown(training_set, rows),
+    )  # fmt: skip
+    if isinstance(retriever, Recommender) and retriever.extras is not None:
+        return with_extras(training_set, counted or RowStatistics(training_set), found, retriever.extras)
+    return found
+
+
+def shown(training_set: TrainingSet, rows: Ints) -> NDArray[np.bool_]:
+    """Tell which examples are exposures: an impression began them."""
+    examples = training_set.examples
+    from_impression: NDArray[np.bool_] = examples.origins[rows] == Origin.IMPRESSION
+    return from_impression & ~examples.sampled[rows]
+
+
+def with_extras(
+    training_set: TrainingSet,
+    counted: RowStatistics,
+    rows: Rows,
+    extras: Extras,
+    *,
+    snapshots_to_ms: int | None = None,
+) -> Rows:
+    """Return the rows with the columns of `recloop.extras` behind the others; see `RowStatistics.columns`."""
+    first, group = _distinct(rows.attributes)
+    attributes = np.stack([extras.attribute_row(own) for own in rows.attributes[first]])
+    known = counted.columns(rows.moments, extras.statistics, snapshots_to_ms=snapshots_to_ms)
+    for_slate = (~rows.shown).astype(np.float32)[:, None]
+    return replace(rows, matrix=np.hstack([rows.matrix, for_slate, attributes[group], known]))
+
+
+def _distinct(mappings: NDArray[np.object_]) -> tuple[Ints, Ints]:
+    """Return where each mapping is met first, and the number of each row's; equal ones that are not one count apart."""
+    _, first, group = np.unique([id(mapping) for mapping in mappings], return_index=True, return_inverse=True)
+    return first, group
+
+
+def request_rows(
+    training_set: TrainingSet,
+    retriever: Retriever,
+    vocabularies: Vocabularies,
+    requests: list[Request],
+    *,
+    seed: int,
+) -> Rows:
+    """Return, per request, all candidates with an outcome and up to N_CANDIDATE_NEGATIVES without."""
+    history = ItemHistory(training_set)
+    generator = np.random.default_rng(seed)
+    parts: list[Rows] = []
+    for first in range(0, len(requests), BATCH):
+        group = requests[first : first + BATCH]
+        cf_scores, sequence_scores = retriever.batch_scores([(request.user, request.context) for request in group])
+        for place, request in enumerate(group):
+            scores = cf_scores[place], sequence_scores[place]
+            nominated = retriever.nominate(request.user, cf_scores=scores[0], sequence_scores=scores[1]).rows
+            parts.append(_request(training_set, vocabularies, history, request, nominated, scores, generator))
+    return concatenate(parts)
+
+
+def _request(
+    training_set: TrainingSet,
+    vocabularies: Vocabularies,
+    history: ItemHistory,
+    request: Request,
+    nominated: Ints,
+    scores: tuple[NDArray[np.float64], NDArray[np.float64]],
+    generator: np.random.Generator,
+) -> Rows:
+    found, numbers, as_of_ms = history.known(nominated, request.context.time_ms)
+    touched = np.isin(nominated, np.concatenate(list(request.outcomes.values())))
+    without = np.flatnonzero(found & ~touched)
+    kept = np.sort(
+        np.concatenate([np.flatnonzero(found & touched), generator.permutation(without)[:N_CANDIDATE_NEGATIVES]])
+    )
+    items = nominated[kept]
+    matrix = ranking_matrix(
+        request.user, training_set.items, items, context=request.context, vocabularies=vocabularies,
+        cf_scores=scores[0][items], sequence_scores=scores[1][items],
+        item_numbers=numbers[kept], item_as_of_ms=as_of_ms[kept],
+    )  # fmt: skip
+    labels = {head: np.isin(items, request.outcomes[head]).astype(np.int8) for head in Head}
+    n = len(items)
+    moments = Moments(
+        np.full(n, request.user.user_id, dtype=object), items, np.full(n, request.context.surface, dtype=object),
+        np.full(n, request.context.time_ms),
+    )  # fmt: skip
+    attributes = np.full(n, None, dtype=object)
+    attributes[:] = [request.user.attributes] * n
+    return Rows(matrix, labels, moments, attributes, np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
+
+
+def concatenate(parts: list[Rows]) -> Rows:
+    """Return all rows, oldest first."""
+    both = Rows(
+        np.vstack([part.matrix for part in parts]),
+        {head: np.concatenate([part.labels[head] for part in parts]) for head in Head},
+        Moments.of([part.moments for part in parts]),
+        np.concatenate([part.attributes for part in parts]),
+        np.concatenate([part.met for part in parts]),
+        np.concatenate([part.shown for part in parts]),
+    )
+    return both.take(np.argsort(both.times_ms, kind="stable"))
+
+
+def _ages(as_of_ms: NDArray[np.float64], context: Context) -> NDArray[np.float64]:
+    # An item without a row has nothing that could fade.
+    return np.where(np.isnan(as_of_ms), context.time_ms, as_of_ms)
