@@ -169,23 +169,27 @@ def train_ranker(
     """Train a ranker, and go on from `checkpoint` where it is of this very run.
 
     Raises:
-        TrainingError: there are no rows to learn from or to validate on; or the loss stopped being a number, and the
-            checkpoint is as the last good epoch left it.
+        TrainingError: there are no rows to learn from or to validate on; or a checkpoint is asked of a ranker that
+            several processes share; or the loss stopped being a number, and the checkpoint is as the last good epoch
+            left it.
     """
     import torch
 
     from training.ranker.model import new_ranker
+    from training.ranker.sharding import are_joined, gather_items, shard_items
 
     if not len(training) or not len(validation):
         raise TrainingError(
             f"there are {len(training)} rows to learn from and {len(validation)} to validate on; the ranker needs some "
             "of both. Train on a longer span."
         )
+    if checkpoint and are_joined():
+        raise TrainingError(f"processes that share one ranker have no model checkpoint; leave {checkpoint} out.")
     torch.set_num_threads(N_THREADS)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     where = choose_device(device)
-    model = new_ranker(training, items, shape).to(where)
+    model = shard_items(new_ranker(training, items, shape), where).to(where)
     trainer = RankerTrainer(model, training, schedule, epochs=epochs, device=where, seed=seed)
     run = run_identity((training, validation, items), (shape, schedule, epochs, seed)) if checkpoint else ""
     curve, best = _resumed(trainer, checkpoint, run)
@@ -197,7 +201,7 @@ def train_ranker(
             state = {"best": best, "curve": [asdict(epoch) for epoch in curve], **_parts(trainer)}
             write_checkpoint(checkpoint, run, state)
     model.load_state_dict(best)
-    return RankerResult(model.eval(), tuple(curve), where)
+    return RankerResult(gather_items(model).eval(), tuple(curve), where)
 
 
 def has_settled(curve: list[Epoch]) -> bool:
