@@ -33,7 +33,7 @@ class Alias(StrEnum):
 
 
 class BundleFile(StrEnum):
-    """Files of a bundle; `ranker_<head>.txt` are named by `ranker_file`."""
+    """Files of a bundle; `ranker_<head>.txt` are named by `ranker_file`. Not each has STATISTICS or RANKER."""
 
     ITEMS = "items.json"
     ITEM_FEATURES = "item_features.npy"
@@ -44,6 +44,7 @@ class BundleFile(StrEnum):
     CALIBRATION = "calibration.json"
     VOCABULARIES = "vocabularies.json"
     STATISTICS = "statistics.npz"
+    RANKER = "ranker.onnx"
     GOLDEN = "golden.json"
     MODEL_CARD = "model_card.md"
 

@@ -36,9 +36,8 @@ class Extras:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the columns, in order; LightGBM allows no colon or comma in them."""
-        plain = tuple(f"attribute_{''.join(c if c.isalnum() else '_' for c in name)}" for name in self.attributes)
-        return (FOR_SLATE, *plain, *self.statistics.names)
+        """Names of the columns, in order."""
+        return (FOR_SLATE, *map(attribute_column, self.attributes), *self.statistics.names)
 
     def columns(self, user: UserState, items: Items, rows: Indices, *, context: Context) -> NDArray[np.float32]:
         """Return float32 [len(rows), len(names)] for the candidates of one request."""
@@ -55,6 +54,11 @@ class Extras:
             return float("nan")
         codes = self.vocabularies.codes[ATTRIBUTE + name]
         return codes.get(value, float("nan")) if codes else as_number(value)
+
+
+def attribute_column(name: str) -> str:
+    """Return the column of an attribute, with or without its prefix; LightGBM allows no colon or comma in it."""
+    return f"attribute_{''.join(c if c.isalnum() else '_' for c in name.removeprefix(ATTRIBUTE))}"
 
 
 def as_number(text: str) -> float:

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.bundles import BundleFile, Manifest, read_json
-from recloop.clock import MS_PER_SECOND
 from recloop.errors import BundleIncompatible
 from recloop.extras import Extras
 from recloop.features import EVERYONE
+from recloop.histories import Histories, encode_histories
 from recloop.labels import CLICK_ACTIONS, HIDE_ACTIONS, LIKE_ACTIONS, Head
+from recloop.ranker import RANKER_COLUMNS, Ranker, RankerInputs, Score
 from recloop.ranking import (
     RANKING_FEATURES,
     Context,
@@ -31,14 +32,11 @@ from recloop.ranking import (
     Vocabularies,
     ranking_matrix,
 )
-from recloop.sequences import ACTION_CODES, MAX_ACTIONS, RecentActions
+from recloop.sequences import RecentActions
 from recloop.statistics import Statistics
 
 N_SEQUENCE, N_CF, N_POPULAR, N_FRESH = 150, 100, 80, 20
 """Candidates nominated by each source for one request."""
-
-GAP_BUCKETS = 32
-"""Time gaps are encoded as floor(log2(seconds)) + 1, clipped; 0 is padding."""
 
 Encode = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
 """(items, actions, gaps), each int64 [batch, n], n ≤ MAX_ACTIONS, newest last, 0 = padding → float32 [batch, d]."""
@@ -63,32 +61,6 @@ class Scored:
 
     candidates: Candidates
     heads: dict[str, NDArray[np.floating]]
-
-
-def encode_sequence(
-    recent: RecentActions, items: Items, *, now_ms: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return (items, actions, gaps), each int64 [MAX_ACTIONS], right-aligned, 0 = padding.
-
-    An item is its catalogue row + 1; one that the catalogue lacks is left out. The gap is the age at `now_ms`.
-    """
-    known = [place for place, item_id in enumerate(recent.item_ids) if item_id in items.index][-MAX_ACTIONS:]
-    encoded = np.zeros((3, MAX_ACTIONS), dtype=np.int64)
-    if known:
-        encoded[0, -len(known) :] = [items.index[recent.item_ids[place]] + 1 for place in known]
-        encoded[1, -len(known) :] = [ACTION_CODES[recent.actions[place]] for place in known]  # type: ignore[index]
-        encoded[2, -len(known) :] = gap_buckets(now_ms - np.array([recent.times_ms[place] for place in known]))
-    return encoded[0], encoded[1], encoded[2]
-
-
-def gap_buckets(gaps_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the bucket of each time gap: 1 below two seconds, one more for each doubling.
-
-    >>> gap_buckets(np.array([0, 2_000, 4_000, 10**15])).tolist()
-    [1, 2, 3, 31]
-    """
-    seconds = np.maximum(gaps_ms / MS_PER_SECOND, 1.0)
-    return np.minimum(np.floor(np.log2(seconds)).astype(np.int64) + 1, GAP_BUCKETS - 1)
 
 
 def cf_weight(action: str) -> float:
@@ -199,10 +171,15 @@ class Retriever:
         self, requests: Sequence[tuple[UserState, Context]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return each request's CF vector and sequence vector; zeros for a user without a history."""
-        encoded = [encode_sequence(user.recent, self.items, now_ms=context.time_ms) for user, context in requests]
-        vectors = self._encode(*_trimmed(*(np.stack(part) for part in zip(*encoded, strict=True))))
+        # Without the columns that are padding in every row: the encoder's cost grows with their number.
+        histories = self.histories(requests).take(np.arange(len(requests)))
+        vectors = self._encode(*(part.astype(np.int64) for part in histories.parts[:3]))
         vectors[[not len(user.recent) for user, _ in requests]] = 0.0
         return np.stack([self._cf_vector(user.recent) for user, _ in requests]), vectors
+
+    def histories(self, requests: Sequence[tuple[UserState, Context]]) -> Histories:
+        """Return what each user did before their request, as the models read it."""
+        return encode_histories([(user.recent, context.time_ms) for user, context in requests], self.items)
 
     def pair_scores(
         self, requests: Sequence[tuple[UserState, Context]], asked_by: Indices, item_ids: Sequence[str]
@@ -243,11 +220,13 @@ class Recommender(Retriever):
         encode: Encode,
         heads: Mapping[Head, Predict],
         extras: Extras | None = None,
+        ranker: Ranker | None = None,
     ) -> None:
         super().__init__(items=items, popularity=popularity, fold_in=fold_in, item_vectors=item_vectors, encode=encode)
         self.manifest = manifest
         self.vocabularies = vocabularies
         self.extras = extras
+        self.ranker = ranker
         self._heads = heads
 
     def score(self, user: UserState, *, context: Context, exclude: Collection[str] = ()) -> Scored:
@@ -268,17 +247,15 @@ class Recommender(Retriever):
         if self.extras is not None:
             own = self.extras.columns(user, self.items, candidates.rows, context=context)
             matrix = np.hstack([matrix, own])
+        if self.ranker is not None:
+            request = np.zeros(len(candidates.rows), dtype=np.int64)
+            histories = self.histories([(user, context)])
+            matrix = np.hstack([matrix, self.ranker.columns(matrix, histories, request, candidates.rows)])
         return Scored(candidates, self.predict(matrix))
 
     def predict(self, matrix: Matrix) -> dict[str, NDArray[np.floating]]:
         """Return every head's probability for each row of a ranking matrix."""
         return {head: predict(matrix) for head, predict in self._heads.items()}
-
-
-def _trimmed(*parts: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
-    """Leave out the columns that are padding in every row, all but one: the encoder's cost grows with their number."""
-    longest = max(1, int((parts[0] > 0).sum(axis=1).max()))
-    return tuple(np.ascontiguousarray(part[:, -longest:]) for part in parts)
 
 
 def _best(scores: NDArray[np.floating], blocked: NDArray[np.bool_], n: int) -> Indices:
@@ -289,11 +266,20 @@ def _best(scores: NDArray[np.floating], blocked: NDArray[np.bool_], n: int) -> I
 
 
 def load_recommender(
-    directory: Path, manifest: Manifest, *, encode: Encode, heads: Mapping[Head, Predict]
+    directory: Path,
+    manifest: Manifest,
+    *,
+    encode: Encode,
+    heads: Mapping[Head, Predict],
+    score: Score | None = None,
 ) -> Recommender:
-    """Build the recommender of a verified bundle from its files and the two heavy functions.
+    """Build the recommender of a verified bundle from its files and the heavy functions.
 
-    `heads` give raw probabilities; calibration is applied here, so that every reader applies the same.
+    `heads` give raw probabilities; calibration is applied here, so that every reader applies the same. `score` is the
+    ranker's, in a bundle that has one.
+
+    Raises:
+        BundleIncompatible: the files make other columns than the heads were trained on.
     """
     items = read_items(directory)
     popularity = {
@@ -302,11 +288,16 @@ def load_recommender(
     }
     calibration = read_json(directory, BundleFile.CALIBRATION)
     vocabularies = Vocabularies.from_json(read_json(directory, BundleFile.VOCABULARIES))
+    extras = _load_extras(directory, manifest, vocabularies)
+    own = extras.names if extras else ()
+    ranker = Ranker(RankerInputs((*RANKING_FEATURES, *own), vocabularies), score) if score else None
+    _check_columns(manifest, (*RANKING_FEATURES, *own, *(RANKER_COLUMNS if ranker else ())))
     return Recommender(
         manifest=manifest,
         items=items,
         vocabularies=vocabularies,
-        extras=_load_extras(directory, manifest, vocabularies),
+        extras=extras,
+        ranker=ranker,
         popularity=popularity,
         fold_in=FoldIn(
             np.load(directory / BundleFile.CF_FACTORS, allow_pickle=False),
@@ -320,18 +311,17 @@ def load_recommender(
 
 
 def _load_extras(directory: Path, manifest: Manifest, vocabularies: Vocabularies) -> Extras | None:
-    found: tuple[str, ...] = ()
-    extras = None
-    if BundleFile.STATISTICS in manifest.files:
-        extras = Extras(vocabularies, Statistics.load(directory / BundleFile.STATISTICS))
-        found = extras.names
-    expected = manifest.ranking_features[len(RANKING_FEATURES) :]
-    if found != expected:
+    if BundleFile.STATISTICS not in manifest.files:
+        return None
+    return Extras(vocabularies, Statistics.load(directory / BundleFile.STATISTICS))
+
+
+def _check_columns(manifest: Manifest, found: tuple[str, ...]) -> None:
+    if found != manifest.ranking_features:
         raise BundleIncompatible(
-            f"bundle {manifest.bundle_id} was trained on {len(expected)} columns of its own, {BundleFile.STATISTICS} "
-            f"gives {len(found)} or others. Train with this code."
+            f"bundle {manifest.bundle_id} was trained on {len(manifest.ranking_features)} columns, its files give "
+            f"{len(found)} or others. Train with this code."
         )
-    return extras
 
 
 def calibrated(predict: Predict, points: Mapping[str, list[float]]) -> Predict:

@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     model_name: str = Field("recloop", description="Registered model in MLflow.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training runs; auto: CUDA if there.")
     epochs: int = Field(8, ge=1, description="Most epochs of the transformer; it stops early on validation.")
+    ranker: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether a bundle has the ranker; auto: if the trees are better with it, by the interval."
+    )
+    ranker_epochs: int = Field(1, ge=1, description="Most epochs of the ranker; it overfits after one or two.")
     seed: int = Field(17, description="Seed that every random choice is derived from.")
     gate_min_ndcg_difference: float = Field(
         -0.002, description="Smallest ndcg@10 difference, challenger minus champion, that the gate lets pass."

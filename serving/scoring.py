@@ -6,6 +6,7 @@ One thread per call, because requests run side by side; on two cores a second th
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
@@ -16,6 +17,7 @@ from recloop.bundles import BundleFile, Manifest, ranker_file, verify
 from recloop.errors import BundleError, BundleIncompatible
 from recloop.golden import check_golden
 from recloop.labels import Head
+from recloop.ranker import HISTORY_INPUTS, ROW_INPUTS, Score, graph_inputs
 from recloop.ranking import Matrix
 from recloop.recommend import Encode, Predict, Recommender, load_recommender
 
@@ -36,6 +38,7 @@ def load_bundle(directory: Path) -> Recommender:
             manifest,
             encode=load_encoder(directory / BundleFile.USER_ENCODER),
             heads={head: load_head(directory, manifest, head) for head in manifest.heads},
+            score=load_score(directory / BundleFile.RANKER) if BundleFile.RANKER in manifest.files else None,
         )
         check_golden(directory, recommender)
     except BundleError:
@@ -49,13 +52,7 @@ def load_bundle(directory: Path) -> Recommender:
 
 def load_encoder(path: Path) -> Encode:
     """Return the ONNX graph as a function of (items, actions, gaps)."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # From bytes, not from the path: a graph given so cannot name further files to read.
-    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    found = {graph_input.name for graph_input in session.get_inputs()}
-    if found != set(ENCODER_INPUTS):
-        raise BundleIncompatible(f"{path.name} has inputs {sorted(found)}, expected {sorted(ENCODER_INPUTS)}.")
+    session = _session(path, ENCODER_INPUTS)
 
     def encode(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:
         vectors: NDArray[np.float32] = session.run(
@@ -64,6 +61,28 @@ def load_encoder(path: Path) -> Encode:
         return vectors
 
     return encode
+
+
+def load_score(path: Path) -> Score:
+    """Return the ranker's ONNX graph as the kernel takes it."""
+    session = _session(path, (*HISTORY_INPUTS, *ROW_INPUTS))
+
+    def score(*given: Any) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(None, graph_inputs(*given))[0]
+        return logits
+
+    return score
+
+
+def _session(path: Path, inputs: tuple[str, ...]) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # From bytes, not from the path: a graph given so cannot name further files to read.
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    found = {graph_input.name for graph_input in session.get_inputs()}
+    if found != set(inputs):
+        raise BundleIncompatible(f"{path.name} has inputs {sorted(found)}, expected {sorted(inputs)}.")
+    return session
 
 
 def load_head(directory: Path, manifest: Manifest, head: Head) -> Predict:

@@ -20,6 +20,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,24 +41,22 @@ from recloop.head_metrics import (
 )
 from recloop.labels import Head
 from recloop.metrics import Interval
-from recloop.recommend import FoldIn, Retriever
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from recloop.statistics import BASE_STATISTICS
 from training.bundle import code_commit, ranking_features
-from training.costs import peak_memory_mb
+from training.costs import Stopwatch, peak_memory_mb
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
 from training.judging.baselines import BASELINES, Material, Numbers
 from training.judging.heads import judged_rows
-from training.retrieval.collaborative import train_collaborative
-from training.retrieval.sequence import torch_encoder, train_sequence
 from training.source.build import build_source_set
+from training.stacking.gather import stack_rows
 from training.stacking.row_statistics import RowStatistics
 from training.stacking.rows import Rows, example_rows, with_extras
 from training.stacking.stack import Stack, refit, train_stack
-from training.train import stack_rows
+from training.train import train_base
 
 LOG = logging.getLogger(__name__)
 N_RESAMPLES = 300
@@ -178,16 +177,9 @@ def _of_source(args: argparse.Namespace, settings: Settings) -> Material:
 
 def describe(training_set: TrainingSet, later: TrainingSet, *, end_ms: int, settings: Settings) -> Material:
     """Train the base models and describe the rows to learn from, before `end_ms`, and the holdout of the later set."""
-    collaborative = train_collaborative(training_set, seed=settings.seed)
-    sequence = train_sequence(training_set, epochs=settings.epochs, seed=settings.seed, device=settings.device)
-    extras, learned = stack_rows(training_set, collaborative, sequence, end_ms=end_ms, seed=settings.seed)
-    retriever = Retriever(
-        items=training_set.items,
-        popularity={},
-        fold_in=FoldIn(collaborative.factors, regularization=collaborative.regularization, alpha=collaborative.alpha),
-        item_vectors=sequence.item_vectors(),
-        encode=torch_encoder(sequence.model),
-    )
+    base = train_base(training_set, settings, Stopwatch())
+    extras, learned = stack_rows(training_set, base, end_ms=end_ms, seed=settings.seed)
+    retriever = base.retriever(training_set, np.empty(0, dtype=np.int64))
     places, _ = judged_rows(later, later.split.holdout_ms, later.split.end_ms)
     judged = example_rows(later, retriever, extras.vocabularies, places)
     judged = with_extras(later, RowStatistics(later), judged, extras)
@@ -276,9 +268,7 @@ def grow(
 
 
 def _narrowed(rows: Rows, columns: Sequence[int]) -> Rows:
-    return Rows(
-        np.ascontiguousarray(rows.matrix[:, columns]), rows.labels, rows.moments, rows.attributes, rows.met, rows.shown
-    )
+    return replace(rows, matrix=np.ascontiguousarray(rows.matrix[:, columns]))
 
 
 def _boosters(stack: Stack) -> dict[Head, Any]:

@@ -20,15 +20,19 @@ import numpy as np
 from recloop.bundles import BundleFile, Manifest, ranker_file, seal, verify
 from recloop.extras import Extras
 from recloop.golden import GoldenRequest, write_golden
+from recloop.ranker import RANKER_COLUMNS
 from recloop.ranking import RANKING_FEATURES
-from recloop.recommend import Recommender, load_recommender, write_items
+from recloop.recommend import Recommender, write_items
 from recloop.settings import PROJECT_DIR
 from training.data.dataset import TrainingSet
 from training.model_card import model_card
-from training.retrieval.collaborative import CollaborativeModel
-from training.retrieval.sequence import SequenceResult, export_encoder
-from training.scoring import load_bundle, load_encoder, load_head
+from training.ranker.scoring import export_ranker
+from training.retrieval.sequence import export_encoder
+from training.scoring import load_bundle, load_models
+from training.stacking.cascade import Cascade
+from training.stacking.gather import BaseModels
 from training.stacking.stack import Stack
+from training.stacking.worth import Worth
 
 N_GOLDEN = 5
 Judge = Callable[[Recommender], dict[str, Any]]
@@ -39,10 +43,16 @@ class Trained:
     """Everything that goes into a bundle."""
 
     training_set: TrainingSet
-    collaborative: CollaborativeModel
-    sequence: SequenceResult
+    base: BaseModels
     extras: Extras
     stack: Stack
+    cascade: Cascade | None = None
+    ranker_worth: Worth | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that the heads read, in order."""
+        return (*ranking_features(self.extras), *(RANKER_COLUMNS if self.cascade else ()))
 
 
 def write_bundle(out: Path, trained: Trained, *, created_at: datetime, seed: int, judge: Judge) -> Manifest:
@@ -78,10 +88,12 @@ def write_bundle(out: Path, trained: Trained, *, created_at: datetime, seed: int
 
 def _write_models(folder: Path, trained: Trained) -> None:
     write_items(folder, trained.training_set.items)
-    np.save(folder / BundleFile.CF_FACTORS, trained.collaborative.factors, allow_pickle=False)
-    np.save(folder / BundleFile.ITEM_VECTORS, trained.sequence.item_vectors(), allow_pickle=False)
-    export_encoder(trained.sequence.model, folder / BundleFile.USER_ENCODER)
+    np.save(folder / BundleFile.CF_FACTORS, trained.base.collaborative.factors, allow_pickle=False)
+    np.save(folder / BundleFile.ITEM_VECTORS, trained.base.sequence.item_vectors(), allow_pickle=False)
+    export_encoder(trained.base.sequence.model, folder / BundleFile.USER_ENCODER)
     trained.extras.statistics.save(folder / BundleFile.STATISTICS)
+    if trained.cascade is not None:
+        export_ranker(trained.cascade.model, folder / BundleFile.RANKER)
     texts: dict[str, Any] = {
         BundleFile.POPULARITY: trained.training_set.popularity,
         BundleFile.VOCABULARIES: trained.extras.vocabularies.codes,
@@ -94,7 +106,7 @@ def _write_models(folder: Path, trained: Trained) -> None:
 
 
 def ranking_features(extras: Extras) -> tuple[str, ...]:
-    """Return the names of the columns that a bundle's heads read, in order."""
+    """Return the names of the columns before the ranker's, in order."""
     return (*RANKING_FEATURES, *extras.names)
 
 
@@ -102,20 +114,18 @@ def _facts(trained: Trained, created_at: datetime, seed: int) -> dict[str, Any]:
     snapshots = {name: str(value) for name, value in trained.training_set.snapshot.get("snapshots", {}).items()}
     return {
         "bundle_id": f"{created_at:%Y%m%d-%H%M%S}-seed-{seed}",
-        "ranking_features": ranking_features(trained.extras),
+        "ranking_features": trained.columns,
         "heads": tuple(trained.stack.texts),
         "code_commit": code_commit(),
         "data_snapshots": snapshots,
-        "cf_regularization": trained.collaborative.regularization,
-        "cf_alpha": trained.collaborative.alpha,
+        "cf_regularization": trained.base.collaborative.regularization,
+        "cf_alpha": trained.base.collaborative.alpha,
     }
 
 
 def _load(folder: Path, manifest: Manifest) -> Recommender:
     verify(folder)
-    encode = load_encoder(folder / BundleFile.USER_ENCODER)
-    heads = {head: load_head(folder / ranker_file(head)) for head in manifest.heads}
-    return load_recommender(folder, manifest, encode=encode, heads=heads)
+    return load_models(folder, manifest)
 
 
 def _golden_requests(training_set: TrainingSet) -> list[GoldenRequest]:

@@ -6,12 +6,14 @@ serving has a loader of its own; the golden batch, written through this one, is 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.bundles import BundleFile, ranker_file, verify
+from recloop.bundles import BundleFile, Manifest, ranker_file, verify
 from recloop.golden import check_golden
+from recloop.ranker import Score, graph_inputs
 from recloop.ranking import Matrix
 from recloop.recommend import Encode, Predict, Recommender, load_recommender
 
@@ -26,19 +28,46 @@ def load_bundle(directory: Path) -> Recommender:
         BundleTampered: a file is not what the manifest says.
         BundleIncompatible: it was made for other features, or answers its golden batch otherwise here.
     """
-    manifest = verify(directory)
-    recommender = load_recommender(
-        directory,
-        manifest,
-        encode=load_encoder(directory / BundleFile.USER_ENCODER),
-        heads={head: load_head(directory / ranker_file(head)) for head in manifest.heads},
-    )
+    recommender = load_models(directory, verify(directory))
     check_golden(directory, recommender)
     return recommender
 
 
+def load_models(directory: Path, manifest: Manifest) -> Recommender:
+    """Return the recommender of a verified bundle, its golden batch not yet looked at."""
+    ranker = BundleFile.RANKER in manifest.files
+    return load_recommender(
+        directory,
+        manifest,
+        encode=load_encoder(directory / BundleFile.USER_ENCODER),
+        heads={head: load_head(directory / ranker_file(head)) for head in manifest.heads},
+        score=load_score(directory / BundleFile.RANKER) if ranker else None,
+    )
+
+
 def load_encoder(path: Path) -> Encode:
     """Return the ONNX graph as a function of (items, actions, gaps)."""
+    session = _session(path)
+
+    def encode(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = session.run(None, {"items": items, "actions": actions, "gaps": gaps})[0]
+        return vectors
+
+    return encode
+
+
+def load_score(path: Path) -> Score:
+    """Return the ranker's ONNX graph as the kernel takes it."""
+    session = _session(path)
+
+    def score(*given: Any) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(None, graph_inputs(*given))[0]
+        return logits
+
+    return score
+
+
+def _session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -47,13 +76,7 @@ def load_encoder(path: Path) -> Encode:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The arena keeps what the largest batch ever took.
     options.enable_cpu_mem_arena = False
-    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-
-    def encode(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = session.run(None, {"items": items, "actions": actions, "gaps": gaps})[0]
-        return vectors
-
-    return encode
+    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
 def load_head(path: Path) -> Predict:

@@ -16,48 +16,33 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from recloop import cli
-from recloop.clock import MS_PER_DAY, SystemClock
-from recloop.extras import Extras
-from recloop.features import EVERYONE, MAX_POPULAR_ITEMS, POPULARITY_HALF_LIFE_DAYS
-from recloop.labels import Head
-from recloop.recommend import FoldIn, Recommender, Retriever
+from recloop.clock import SystemClock
+from recloop.ranker import RANKER_COLUMNS
+from recloop.recommend import Recommender
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.bundle import Trained, ranking_features, write_bundle
 from training.costs import Stopwatch, peak_memory_mb
-from training.data.dataset import Ints, TrainingSet
-from training.data.outcomes import BY_ACTION
+from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.data.requests import sample_requests
 from training.evaluate import Evaluation, evaluate
-from training.retrieval.collaborative import CollaborativeModel, train_collaborative
-from training.retrieval.sequence import SequenceResult, torch_encoder, train_sequence
+from training.retrieval.collaborative import train_collaborative
+from training.retrieval.sequence import train_sequence
 from training.source.build import build_source_set
-from training.stacking.row_statistics import RowStatistics
-from training.stacking.rows import (
-    Rows,
-    concatenate,
-    example_rows,
-    learn_vocabularies,
-    request_rows,
-    shown,
-    with_extras,
-)
-from training.stacking.stack import Stack, train_stack
+from training.stacking.cascade import train_cascade
+from training.stacking.gather import BaseModels, stack_rows
+from training.stacking.stack import train_stack
+from training.stacking.worth import worth_of
 
 LOG = logging.getLogger(__name__)
-N_REQUEST_USERS, REQUESTS_PER_USER = 600, 3
-MAX_EXAMPLE_ROWS = 200_000
-"""Of more label rows and sampled negatives of the stack span, the newest are learned from."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,19 +102,12 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
     started, watch = time.monotonic(), Stopwatch()
     with watch.part("read"):
         training_set = read_training_set(folder)
-    with watch.part("collaborative"):
-        collaborative = train_collaborative(training_set, seed=settings.seed)
-    with watch.part("sequence"):
-        sequence = train_sequence(training_set, epochs=settings.epochs, seed=settings.seed, device=settings.device)
+    base = train_base(training_set, settings, watch)
 
-    def stacked(end_ms: int) -> Trained:
-        with watch.part("rows"):
-            extras, rows = stack_rows(training_set, collaborative, sequence, end_ms=end_ms, seed=settings.seed)
-        with watch.part("stack"):
-            stack = train_stack(rows, names=ranking_features(extras), seed=settings.seed)
-        return Trained(training_set, collaborative, sequence, extras, stack)
+    def ranked(end_ms: int) -> Trained:
+        return train_ranking(training_set, base, settings, watch, end_ms=end_ms)
 
-    trained = stacked(training_set.split.holdout_ms)
+    trained = ranked(training_set.split.holdout_ms)
     judged: list[Evaluation] = []
 
     def judge(recommender: Recommender) -> dict[str, Any]:
@@ -137,12 +115,12 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
             with watch.part("evaluate"):
                 judged.append(evaluate(recommender, training_set, settings=settings))
         facts = {"learned_until_ms": trained.extras.statistics.until_ms}
-        return judged[0].to_dict() | facts | _costs(watch, sequence, trained.stack)
+        return judged[0].to_dict() | facts | _costs(watch, trained)
 
     created_at = SystemClock().now()
     manifest = write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)
     if refit_holdout:
-        trained = stacked(training_set.split.end_ms)
+        trained = ranked(training_set.split.end_ms)
         manifest = write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)
     return {
         "rows_in": len(training_set.interactions.items) + len(training_set.examples),
@@ -156,65 +134,56 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
     }
 
 
-def stack_rows(
-    training_set: TrainingSet,
-    collaborative: CollaborativeModel,
-    sequence: SequenceResult,
-    *,
-    end_ms: int,
-    seed: int,
-) -> tuple[Extras, Rows]:
-    """Return the rows from the stack span's start to an end, both kinds, scored by the base models, and their extras.
+def train_base(training_set: TrainingSet, settings: Settings, watch: Stopwatch) -> BaseModels:
+    """Train the models that retrieve, on the base span."""
+    with watch.part("collaborative"):
+        collaborative = train_collaborative(training_set, seed=settings.seed)
+    with watch.part("sequence"):
+        sequence = train_sequence(training_set, epochs=settings.epochs, seed=settings.seed, device=settings.device)
+    return BaseModels(collaborative, sequence)
 
-    The extras' statistics are those known at the end; the rows have what was known at their own moments.
+
+def train_ranking(
+    training_set: TrainingSet, base: BaseModels, settings: Settings, watch: Stopwatch, *, end_ms: int
+) -> Trained:
+    """Train what ranks on the rows from the stack span's start to an end.
+
+    The ranker is trained where the settings ask for it, and stays where the trees are better with it; see `Worth`.
     """
-    split = training_set.split
-    examples = stack_examples(training_set, split.stack_ms, end_ms)
-    vocabularies = learn_vocabularies(training_set, training_set.between(split.stack_ms, end_ms))
-    retriever = Retriever(
-        items=training_set.items,
-        popularity={EVERYONE: popular_at(training_set, split.stack_ms)},
-        fold_in=FoldIn(collaborative.factors, regularization=collaborative.regularization, alpha=collaborative.alpha),
-        item_vectors=sequence.item_vectors(),
-        encode=torch_encoder(sequence.model),
-    )
-    requests = sample_requests(
-        training_set, start_ms=split.stack_ms, end_ms=end_ms, n_users=N_REQUEST_USERS,
-        per_user=REQUESTS_PER_USER, seed=seed,
-    )  # fmt: skip
-    parts = [example_rows(training_set, retriever, vocabularies, examples)] if len(examples) else []
-    if requests:
-        parts.append(request_rows(training_set, retriever, vocabularies, requests, seed=seed))
-    counted = RowStatistics(training_set)
-    blank = counted.blank(until_ms=end_ms)
-    rows = with_extras(training_set, counted, concatenate(parts), Extras(vocabularies, blank), snapshots_to_ms=end_ms)
-    return Extras(vocabularies, counted.table(until_ms=end_ms, specs=blank.specs)), rows
+    seed = settings.seed
+    with watch.part("rows"):
+        extras, rows = stack_rows(training_set, base, end_ms=end_ms, seed=seed)
+    names = ranking_features(extras)
+    with watch.part("stack"):
+        plain = Trained(training_set, base, extras, train_stack(rows, names=names, seed=seed))
+    if settings.ranker == "off":
+        return plain
+    with watch.part("ranker"):
+        cascade = train_cascade(
+            rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
+            vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
+        )  # fmt: skip
+    with watch.part("stack"):
+        stack = train_stack(cascade.rows, names=(*names, *RANKER_COLUMNS), seed=seed)
+    with watch.part("worth"):
+        worth = worth_of(stack, plain.stack, cascade.rows, seed=seed)
+    LOG.info("the ranker: %s", worth)
+    if settings.ranker == "on" or worth.helps:
+        return replace(plain, stack=stack, cascade=cascade, ranker_worth=worth)
+    return replace(plain, ranker_worth=worth)
 
 
-def stack_examples(training_set: TrainingSet, start_ms: int, end_ms: int) -> Ints:
-    """Return the examples of a span to learn from: what was shown; where nothing was, what was met and sampled."""
-    examples = training_set.between(start_ms, end_ms)
-    exposures = examples[shown(training_set, examples)]
-    return (exposures if len(exposures) else examples)[-MAX_EXAMPLE_ROWS:]
-
-
-def popular_at(training_set: TrainingSet, time_ms: int) -> Ints:
-    """Return the most popular rows at a moment, best first: what the stack span's retrieval may know."""
-    log = training_set.interactions
-    kept = BY_ACTION[Head.CLICK][log.actions] & (log.times_ms < time_ms)
-    weights = 0.5 ** ((time_ms - log.times_ms[kept]) / MS_PER_DAY / POPULARITY_HALF_LIFE_DAYS)
-    sums = np.bincount(log.items[kept], weights=weights, minlength=len(training_set.items))
-    order = np.argsort(-sums, kind="stable")[:MAX_POPULAR_ITEMS]
-    return order[sums[order] > 0]
-
-
-def _costs(watch: Stopwatch, sequence: SequenceResult, stack: Stack) -> dict[str, Any]:
-    return {
+def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
+    sequence = trained.base.sequence
+    facts: dict[str, Any] = {
         "seconds": dict(watch.seconds),
         "peak_memory_mb": peak_memory_mb(),
         "transformer": {"epochs": sequence.epochs, "validation_loss": min(sequence.losses), "losses": sequence.losses},
-        "trees": {str(head): rounds for head, rounds in stack.rounds.items()},
+        "trees": {str(head): rounds for head, rounds in trained.stack.rounds.items()},
     }
+    if trained.ranker_worth is not None:
+        facts["ranker"] = {"served": trained.cascade is not None, **trained.ranker_worth.to_dict()}
+    return facts
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import pytest
 
 from recloop.labels import Head
 from recloop.ranking import Context, UserState
-from recloop.recommend import FoldIn, Recommender, calibrated, cf_weight, encode_sequence, gap_buckets
-from recloop.sequences import MAX_ACTIONS, RecentActions
-from tests.recloop.conftest import AS_OF_MS, N_ITEMS, tiny_items
+from recloop.recommend import FoldIn, Recommender, calibrated, cf_weight
+from recloop.sequences import RecentActions
+from tests.recloop.conftest import AS_OF_MS, N_ITEMS
 
 NOW = Context(AS_OF_MS + 5_000)
 
@@ -68,19 +68,6 @@ def test_batch_order_does_not_matter(recommender: Recommender) -> None:
     )  # fmt: skip
     straight = recommender.rank(state, candidates, context=NOW).heads[Head.CLICK]
     assert recommender.rank(state, shuffled, context=NOW).heads[Head.CLICK] == pytest.approx(straight[order])
-
-
-def test_sequence_is_right_aligned_and_skips_unknown_items() -> None:
-    recent = RecentActions(("i2", "gone", "i0"), ("click", "save", "hide"), (1, 2, 3), (0,) * 3)
-    items, actions, gaps = encode_sequence(recent, tiny_items(), now_ms=3)
-    assert items[-3:].tolist() == [0, 3, 1]
-    assert actions[-3:].tolist() == [0, 1, 10]
-    assert gaps[-3:].tolist() == [0, 1, 1]
-    assert len(items) == MAX_ACTIONS
-
-
-def test_gap_of_an_event_ahead_of_the_clock_is_the_smallest() -> None:
-    assert gap_buckets(np.array([-9_000])).tolist() == [1]
 
 
 def test_fold_in_solves_the_normal_equations() -> None:

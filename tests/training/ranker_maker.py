@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.recommend import GAP_BUCKETS
+from recloop.histories import GAP_BUCKETS
 from recloop.sequences import ACTION_CODES
 from training.ranker.rows import Histories, ItemTable, RankerRows, RankerShape
 

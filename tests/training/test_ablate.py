@@ -12,6 +12,7 @@ import pytest
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
 from recloop.statistics import BASE_STATISTICS, crossed
+from tests.training.plain_rows import without_history
 from tests.training.shown_log import PER_DAY, shown_log, write_log
 from training.ablate import FULL, VARIANTS, compare, grow, kept_columns, main, markdown, verdict
 from training.judging.baselines import Material, als_alone
@@ -69,7 +70,8 @@ def rows(n: int, seed: int, *, liked: bool = True) -> Rows:
     labels = {Head.CLICK: clicks, Head.LIKE: clicks if liked else none, Head.LONG_VIEW: none, Head.HIDE: none}
     users = np.array([f"u{place % 40}" for place in range(n)], dtype=object)
     moments = Moments(users, np.zeros(n, dtype=np.int64), np.full(n, None, dtype=object), np.arange(n))
-    return Rows(matrix, labels, moments, np.full(n, {}, dtype=object), np.ones(n, dtype=bool), np.ones(n, dtype=bool))
+    ones = np.ones(n, dtype=bool)
+    return Rows(matrix, labels, moments, np.full(n, {}, dtype=object), ones, ones, **without_history(n))
 
 
 @pytest.fixture(scope="module")

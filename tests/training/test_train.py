@@ -20,7 +20,8 @@ from recloop.training_set import LABEL_COLUMNS, TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
 from training.data.dataset import TrainingSet
 from training.scoring import load_bundle
-from training.train import main, popular_at, train
+from training.stacking.gather import popular_at
+from training.train import main, train
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +66,7 @@ def test_labels_of_one_class_are_refused_and_nothing_is_written(
         zeros = pa.array(np.zeros(len(table), dtype=np.int32))
         table = table.set_column(table.column_names.index(name), name, zeros)
     pq.write_table(table, broken / TrainingFile.EXAMPLES)
-    monkeypatch.setattr("training.train.sample_requests", lambda *args, **kwargs: [])
+    monkeypatch.setattr("training.stacking.gather.sample_requests", lambda *args, **kwargs: [])
     options = ["--training-set", str(broken), "--out", str(tmp_path / "bundle"), "--epochs", "1", "--device", "cpu"]
     assert main(options) == 1
     assert "no head can be learned: click has 0 + 0 positives" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import torch  # noqa: TID253 - the module is nothing but torch; its readers impo
 from numpy.typing import NDArray
 from torch import Tensor, nn  # noqa: TID253 - as above
 
-from recloop.recommend import GAP_BUCKETS
+from recloop.histories import GAP_BUCKETS
 from recloop.sequences import ACTION_CODES
 from training.ranker.fusion import sequence_part
 from training.ranker.rows import ItemTable, RankerRows, RankerShape, RankerSizes

@@ -1,6 +1,6 @@
 """What the ranker reads: rows to score, the histories they share, the catalogue's table, and how large a model is.
 
-Numpy only. An item is its catalogue row + 1 and 0 an unknown one, as in `recloop.recommend.encode_sequence`; a code is
+Numpy only. An item is its catalogue row + 1 and 0 an unknown one, as in `recloop.histories`; a code is
 a small integer of a vocabulary whose 0 is "unknown". Integers may be of any width; a mini-batch makes them int64.
 """
 
@@ -8,55 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recloop.errors import TrainingError
-from recloop.sequences import MAX_ACTIONS
-
-Codes = NDArray[Any]
-"""Integers of any width."""
+from recloop.histories import Codes, Histories
 
 _PER_ROW = ("users", "candidate", "user_codes", "context_codes", "numbers", "labels")
-
-
-@dataclass(frozen=True)
-class Histories:
-    """The newest actions before each request, [requests, length ≤ MAX_ACTIONS], newest last, item 0 = padding.
-
-    `gaps` are `recloop.recommend.gap_buckets` of an action's age at the request, `dwells` the same of how long it was
-    looked at, 0 where nobody said.
-    """
-
-    items: Codes
-    actions: Codes
-    gaps: Codes
-    dwells: Codes
-
-    def __post_init__(self) -> None:
-        shapes = {part.shape for part in self.parts}
-        if len(shapes) > 1 or self.items.ndim != 2 or self.items.shape[1] > MAX_ACTIONS:
-            raise TrainingError(
-                f"items, actions, gaps and dwells have the shapes {[part.shape for part in self.parts]}; expected one "
-                f"shape [requests, length], length at most {MAX_ACTIONS}."
-            )
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    @property
-    def parts(self) -> tuple[Codes, Codes, Codes, Codes]:
-        """Return the four arrays in the order in which the model takes them."""
-        return self.items, self.actions, self.gaps, self.dwells
-
-    def take(self, requests: NDArray[np.integer]) -> Histories:
-        """Return some histories, without the columns that are padding in all of them, all but one."""
-        chosen = self.items[requests] > 0
-        width = chosen.shape[1] - int(chosen.any(axis=0).argmax()) if chosen.any() else 1
-        return Histories(*(part[requests, -width:] for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -168,14 +127,3 @@ class RankerSizes:
 
 def _n_codes(codes: Codes) -> tuple[int, ...]:
     return tuple(int(most) + 1 for most in codes.max(axis=0, initial=0))
-
-
-def cut_between(groups: NDArray[np.integer], n: int) -> list[tuple[int, int]]:
-    """Cut rows, of which those of a group lie together, into stretches of about n that split no group.
-
-    >>> cut_between(np.array([5, 5, 5, 8, 2, 2, 2, 2, 2]), 3)
-    [(0, 3), (3, 9)]
-    """
-    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.empty(0, dtype=np.int64)
-    firsts = starts[np.flatnonzero(np.diff(starts // n, prepend=-1))]
-    return list(pairwise([*firsts.tolist(), len(groups)]))

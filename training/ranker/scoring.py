@@ -7,23 +7,20 @@ import logging
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recloop.errors import TrainingError
+from recloop.ranker import HISTORY_INPUTS, ROW_INPUTS, Score, cut_between, graph_inputs
 from recloop.sequences import MAX_ACTIONS
-from training.ranker.rows import Fusion, RankerRows, RankerShape, RankerSizes, cut_between
+from training.ranker.rows import Fusion, RankerRows, RankerShape, RankerSizes
 
 if TYPE_CHECKING:
     import torch
 
     from training.ranker.model import RankerModel
-
-HISTORY_INPUTS = ("items", "actions", "gaps", "dwells")
-ROW_INPUTS = ("request", "candidate", "user_codes", "context_codes", "numbers")
-"""Inputs of the ONNX graph, int64 but for the float32 numbers; its output is `logits`."""
 
 
 def predict_ranker(model: RankerModel, rows: RankerRows, batch: int = 1_000) -> NDArray[np.float32]:
@@ -46,6 +43,22 @@ def predict_ranker(model: RankerModel, rows: RankerRows, batch: int = 1_000) -> 
                 logits = model.score(*encoded, *(part[start : start + batch] for part in others))
                 chances[order[first + start : first + start + len(logits)]] = logits.sigmoid().cpu().numpy()
     return chances
+
+
+def torch_score(model: RankerModel) -> Score:
+    """Return the model as the kernel takes it; bundles hold the ONNX graph of the same."""
+    import torch
+
+    device = model.number_mean.device
+    model.eval()
+
+    def score(*given: Any) -> NDArray[np.float32]:
+        tensors = (torch.as_tensor(part, device=device) for part in graph_inputs(*given).values())
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = model(*tensors).cpu().numpy()
+        return logits
+
+    return score
 
 
 def save_ranker(model: RankerModel, path: Path) -> None:

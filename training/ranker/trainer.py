@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from recloop.clock import MS_PER_HOUR
 from recloop.errors import TrainingError
-from recloop.recommend import gap_buckets
+from recloop.histories import gap_buckets
+from recloop.ranker import cut_between
 from training.ranker.checkpoint import read_checkpoint, run_identity, write_checkpoint
-from training.ranker.rows import ItemTable, RankerRows, RankerShape, cut_between
+from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.retrieval.sequence import N_THREADS, choose_device
 from training.retrieval.sequence_trainer import LEAST_STEPS
 
@@ -54,10 +55,10 @@ TABLE_DECAY = 10.0
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of a learning curve; losses are per row."""
+    """One epoch of a learning curve; losses are per row, that of validation None where there were no rows for it."""
 
     training_loss: float
-    validation_loss: float
+    validation_loss: float | None
     seconds: float
 
 
@@ -71,7 +72,7 @@ class RankerResult:
 
     @property
     def best_epoch(self) -> int:
-        """Return the number of the epoch whose weights were kept, from 1."""
+        """Return the number of the epoch whose weights were kept, from 1; without validation the last."""
         return best_place(self.curve) + 1
 
 
@@ -156,7 +157,7 @@ class RankerTrainer:
 
 def train_ranker(
     training: RankerRows,
-    validation: RankerRows,
+    validation: RankerRows | None,
     shape: RankerShape,
     *,
     items: ItemTable,
@@ -168,6 +169,8 @@ def train_ranker(
 ) -> RankerResult:
     """Train a ranker, and go on from `checkpoint` where it is of this very run.
 
+    Without validation all epochs are run and the last is kept.
+
     Raises:
         TrainingError: there are no rows to learn from or to validate on; or a checkpoint is asked of a ranker that
             several processes share; or the loss stopped being a number, and the checkpoint is as the last good epoch
@@ -178,9 +181,10 @@ def train_ranker(
     from training.ranker.model import new_ranker
     from training.ranker.sharding import are_joined, gather_items, shard_items
 
-    if not len(training) or not len(validation):
+    n_validation = None if validation is None else len(validation)
+    if not len(training) or n_validation == 0:
         raise TrainingError(
-            f"there are {len(training)} rows to learn from and {len(validation)} to validate on; the ranker needs some "
+            f"there are {len(training)} rows to learn from and {n_validation} to validate on; the ranker needs some "
             "of both. Train on a longer span."
         )
     if checkpoint and are_joined():
@@ -209,9 +213,10 @@ def has_settled(curve: list[Epoch]) -> bool:
     return bool(curve) and len(curve) - 1 - best_place(curve) >= PATIENCE
 
 
-def best_place(curve: Iterable[Epoch]) -> int:
-    """Return the place of the first epoch with the lowest validation loss."""
-    return int(np.argmin([epoch.validation_loss for epoch in curve]))
+def best_place(curve: Sequence[Epoch]) -> int:
+    """Return the place of the first epoch with the lowest validation loss; of the last where there is none."""
+    losses = [epoch.validation_loss for epoch in curve if epoch.validation_loss is not None]
+    return int(np.argmin(losses)) if losses else len(curve) - 1
 
 
 def user_batches(
@@ -232,14 +237,14 @@ def user_batches(
     return [rows[first:last] for first, last in cut_between(labels, n_rows)]
 
 
-def _run_epoch(trainer: RankerTrainer, validation: RankerRows, epoch: int, epochs: int) -> Epoch:
+def _run_epoch(trainer: RankerTrainer, validation: RankerRows | None, epoch: int, epochs: int) -> Epoch:
     started = time.monotonic()
     training_loss = trainer.run_epoch(epoch)
-    validation_loss = trainer.loss_of(validation)
-    _check(validation_loss, f"validation loss became {{}} after epoch {epoch}")
-    done = Epoch(training_loss, validation_loss, time.monotonic() - started)
-    LOG.info("ranker epoch %d of %d: validation loss %.4f", epoch, epochs, validation_loss)
-    return done
+    validation_loss = None if validation is None else trainer.loss_of(validation)
+    if validation_loss is not None:
+        _check(validation_loss, f"validation loss became {{}} after epoch {epoch}")
+    LOG.info("ranker epoch %d of %d: training %.4f, validation %s", epoch, epochs, training_loss, validation_loss)
+    return Epoch(training_loss, validation_loss, time.monotonic() - started)
 
 
 def _parts(trainer: RankerTrainer) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The transformer over a user's last actions: causal, pre-norm, one vector per position.
 
-An input row is item + action + age bucket, as `recloop.recommend.encode_sequence` makes them; the score of an item is
+An input row is item + action + age bucket, as `recloop.histories` makes them; the score of an item is
 the dot product of a position's vector with the item's embedding plus its bias (folded into one more dimension, so that
 retrieval is one matrix product). After SASRec (Kang and McAuley 2018) with the whole-catalogue loss that gSASRec and
 eSASRec found to matter most.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch  # noqa: TID253 - the module is nothing but torch; its readers import it inside functions
 from torch import Tensor, nn  # noqa: TID253 - as above
 
-from recloop.recommend import GAP_BUCKETS
+from recloop.histories import GAP_BUCKETS
 from recloop.sequences import ACTION_CODES, MAX_ACTIONS
 
 MASKED = -1e9

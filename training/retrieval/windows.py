@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.events import INTERACTIONS, Action
+from recloop.histories import gap_buckets
 from recloop.labels import CLICK_ACTIONS
-from recloop.recommend import gap_buckets
 from recloop.sequences import MAX_ACTIONS
 from training.data.dataset import Ints, TrainingSet
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.extras import ATTRIBUTE, Extras, as_number
+from recloop.histories import Histories
 from recloop.labels import Head
-from recloop.ranking import Context, Matrix, Vocabularies, ranking_matrix
+from recloop.ranking import Context, Items, Matrix, Vocabularies, ranking_matrix
 from recloop.recommend import Recommender, Retriever
 from recloop.tables import Column, Origin
 from training.data.dataset import Ints, TrainingSet
@@ -34,7 +35,8 @@ class Rows:
     """A ranking matrix, its labels, and per row who, what, where, when.
 
     `attributes` are those known of the user then, one mapping for all rows where they are the same; `met`: a user truly
-    met the item then, so that the labels are of that meeting; `shown`: an impression says so.
+    met the item then, so that the labels are of that meeting; `shown`: an impression says so. `request` is a row of
+    `histories`, which rows taken from these share.
     """
 
     matrix: Matrix
@@ -43,6 +45,8 @@ class Rows:
     attributes: NDArray[np.object_]
     met: NDArray[np.bool_]
     shown: NDArray[np.bool_]
+    histories: Histories
+    request: Ints
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -61,8 +65,9 @@ class Rows:
         """Return some rows."""
         labels = {head: values[rows] for head, values in self.labels.items()}
         return Rows(
-            self.matrix[rows], labels, self.moments.take(rows), self.attributes[rows], self.met[rows], self.shown[rows]
-        )
+            self.matrix[rows], labels, self.moments.take(rows), self.attributes[rows], self.met[rows],
+            self.shown[rows], self.histories, self.request[rows],
+        )  # fmt: skip
 
 
 def learn_vocabularies(training_set: TrainingSet, rows: Ints) -> Vocabularies:
@@ -106,12 +111,14 @@ def example_rows(
     """
     examples = training_set.examples
     matrices: list[Matrix] = []
+    histories: list[Histories] = []
     requests = list(training_set.requests(rows))
     for first in range(0, len(requests), BATCH):
         group = requests[first : first + BATCH]
         asked = [
             (training_set.user_state(int(own[0]), with_seen=False), training_set.context(int(own[0]))) for own in group
         ]
+        histories.append(retriever.histories(asked))
         ids = [training_set.items.ids[row] for row in examples.items[np.concatenate(group)]]
         cf_scores, sequence_scores = retriever.pair_scores(
             asked, np.repeat(np.arange(len(group)), [*map(len, group)]), ids
@@ -138,11 +145,13 @@ def example_rows(
     labels = {head: examples.labels[head][rows] for head in Head}
     found = Rows(
         np.vstack(matrices), labels, moments, examples.attributes[rows], ~examples.sampled[rows],
-        shown(training_set, rows),
+        shown(training_set, rows), Histories.of(histories), np.repeat(np.arange(len(requests)), [*map(len, requests)]),
     )  # fmt: skip
-    if isinstance(retriever, Recommender) and retriever.extras is not None:
-        return with_extras(training_set, counted or RowStatistics(training_set), found, retriever.extras)
-    return found
+    if not isinstance(retriever, Recommender):
+        return found
+    if retriever.extras is not None:
+        found = with_extras(training_set, counted or RowStatistics(training_set), found, retriever.extras)
+    return found if retriever.ranker is None else with_ranker(retriever, training_set.items, found)
 
 
 def shown(training_set: TrainingSet, rows: Ints) -> NDArray[np.bool_]:
@@ -166,6 +175,14 @@ def with_extras(
     known = counted.columns(rows.moments, extras.statistics, snapshots_to_ms=snapshots_to_ms)
     for_slate = (~rows.shown).astype(np.float32)[:, None]
     return replace(rows, matrix=np.hstack([rows.matrix, for_slate, attributes[group], known]))
+
+
+def with_ranker(recommender: Recommender, items: Items, rows: Rows) -> Rows:
+    """Return the rows with the ranker's columns behind the others; an item that the bundle lacks is unknown to it."""
+    assert recommender.ranker is not None, "the caller looked"
+    places = np.array([recommender.items.index.get(items.ids[row], -1) for row in rows.moments.items], dtype=np.int64)
+    own = recommender.ranker.columns(rows.matrix, rows.histories, rows.request, places)
+    return replace(rows, matrix=np.hstack([rows.matrix, own]))
 
 
 def _distinct(mappings: NDArray[np.object_]) -> tuple[Ints, Ints]:
@@ -192,11 +209,14 @@ def request_rows(
         for place, request in enumerate(group):
             scores = cf_scores[place], sequence_scores[place]
             nominated = retriever.nominate(request.user, cf_scores=scores[0], sequence_scores=scores[1]).rows
-            parts.append(_request(training_set, vocabularies, history, request, nominated, scores, generator))
+            parts.append(
+                _request(retriever, training_set, vocabularies, history, request, nominated, scores, generator)
+            )
     return concatenate(parts)
 
 
 def _request(
+    retriever: Retriever,
     training_set: TrainingSet,
     vocabularies: Vocabularies,
     history: ItemHistory,
@@ -225,11 +245,15 @@ def _request(
     )  # fmt: skip
     attributes = np.full(n, None, dtype=object)
     attributes[:] = [request.user.attributes] * n
-    return Rows(matrix, labels, moments, attributes, np.zeros(n, dtype=bool), np.zeros(n, dtype=bool))
+    return Rows(
+        matrix, labels, moments, attributes, np.zeros(n, dtype=bool), np.zeros(n, dtype=bool),
+        retriever.histories([(request.user, request.context)]), np.zeros(n, dtype=np.int64),
+    )  # fmt: skip
 
 
 def concatenate(parts: list[Rows]) -> Rows:
     """Return all rows, oldest first."""
+    before = np.cumsum([0, *(len(part.histories) for part in parts)])
     both = Rows(
         np.vstack([part.matrix for part in parts]),
         {head: np.concatenate([part.labels[head] for part in parts]) for head in Head},
@@ -237,6 +261,8 @@ def concatenate(parts: list[Rows]) -> Rows:
         np.concatenate([part.attributes for part in parts]),
         np.concatenate([part.met for part in parts]),
         np.concatenate([part.shown for part in parts]),
+        Histories.of([part.histories for part in parts]),
+        np.concatenate([part.request + first for part, first in zip(parts, before[:-1], strict=True)]),
     )
     return both.take(np.argsort(both.times_ms, kind="stable"))
 

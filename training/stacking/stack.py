@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,13 +52,15 @@ SIZES: tuple[dict[str, Any], ...] = (
 class Stack:
     """LightGBM text and calibration curve per head; `skipped` says why the other heads have none.
 
-    `plans` has, per head, what the validation rows chose: parameters and number of trees.
+    `plans` has, per head, what the validation rows chose: parameters and number of trees; `checked` what the trees of
+    the plan said of those rows before they were grown on all.
     """
 
     texts: dict[Head, str]
     curves: dict[Head, dict[str, list[float]]]
     skipped: dict[Head, str]
     plans: dict[Head, tuple[dict[str, Any], int]]
+    checked: dict[Head, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def rounds(self) -> dict[Head, int]:
@@ -75,8 +77,7 @@ def train_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: in
     Raises:
         TrainingError: no head has.
     """
-    cut = np.quantile(rows.times_ms, 1 - VALIDATION_SHARE)
-    training, validation = rows.take(rows.times_ms < cut), rows.take(rows.times_ms >= cut)
+    training, validation = split_rows(rows)
     stack = Stack({}, {}, {}, {})
     for head in Head:
         reason = _why_not(training.labels[head], validation.labels[head])
@@ -84,8 +85,8 @@ def train_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: in
             stack.skipped[head] = reason
             LOG.info("head %s is left out: %s", head, reason)
             continue
-        stack.plans[head], chances = _plan(head, training, validation, names, seed)
-        truth, raw = calibration_rows(validation, head, chances)
+        stack.plans[head], stack.checked[head] = _plan(head, training, validation, names, seed)
+        truth, raw = calibration_rows(validation, head, stack.checked[head])
         stack.curves[head] = fit_curve(raw, truth)
         LOG.info("head %s: %d trees from %d rows", head, stack.rounds[head], len(training))
     if not stack.plans:
@@ -95,6 +96,12 @@ def train_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: in
             + ". Train on a longer span, or on events that hold other actions."
         )
     return refit(stack, rows, names=names, seed=seed)
+
+
+def split_rows(rows: Rows) -> tuple[Rows, Rows]:
+    """Return the rows that trees are planned on and the newest ones, which choose the plan and calibrate."""
+    cut = np.quantile(rows.times_ms, 1 - VALIDATION_SHARE)
+    return rows.take(rows.times_ms < cut), rows.take(rows.times_ms >= cut)
 
 
 def refit(stack: Stack, rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:

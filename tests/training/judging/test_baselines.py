@@ -13,6 +13,7 @@ from recloop.head_metrics import auc
 from recloop.labels import Head
 from recloop.ranking import Items
 from recloop.sequences import ACTION_CODES
+from tests.training.plain_rows import without_history
 from training.data.dataset import Exposures, Interactions
 from training.judging.baselines import (
     BASELINES,
@@ -42,7 +43,7 @@ def rows(matrix: Any, *, users: list[str], items: list[int], clicks: list[int] |
     labels = {head: np.array(clicks or [0] * n, dtype=np.int8) for head in Head}
     return Rows(
         np.array(matrix, dtype=np.float32), labels, moments, np.full(n, {}, dtype=object), np.ones(n, dtype=bool),
-        np.ones(n, dtype=bool),
+        np.ones(n, dtype=bool), **without_history(n),
     )  # fmt: skip
 
 

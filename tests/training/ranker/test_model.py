@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recloop.recommend import gap_buckets
+from recloop.histories import gap_buckets
 from tests.training.ranker_maker import (
     N_ITEMS,
     PARTS,

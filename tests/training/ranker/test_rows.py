@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from recloop.errors import TrainingError
-from recloop.sequences import MAX_ACTIONS
+from recloop.histories import Histories
+from recloop.ranker import cut_between
 from tests.training.ranker_maker import make_items, make_rows
-from training.ranker.rows import Histories, ItemTable, RankerSizes, cut_between
+from training.ranker.rows import ItemTable, RankerSizes
 
 
 def test_taken_rows_bring_each_of_their_histories_once() -> None:
@@ -64,11 +65,5 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
     rows = make_rows()
     with pytest.raises(TrainingError, match=r"differ in length: \{'request': 60, 'users': 60, 'candidate': 59"):
         dataclasses.replace(rows, candidate=rows.candidate[1:])
-    some = np.zeros((2, 3), dtype=np.int64)
-    with pytest.raises(TrainingError, match="expected one shape"):
-        Histories(some, some, some, some[:, 1:])
-    long = np.zeros((2, MAX_ACTIONS + 1), dtype=np.int64)
-    with pytest.raises(TrainingError, match="length at most 100"):
-        Histories(long, long, long, long)
     with pytest.raises(TrainingError, match="codes of 31 items and vectors of 30"):
         ItemTable(make_items().codes, np.zeros((30, 2), dtype=np.float32))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from recloop.errors import TrainingError
+from recloop.ranker import HISTORY_INPUTS, ROW_INPUTS
 from tests.training.ranker_maker import N_ITEMS, SMALL, logits_of, make_model, make_rows
 from training.ranker.rows import Fusion, RankerRows, RankerShape
-from training.ranker.scoring import HISTORY_INPUTS, ROW_INPUTS, export_ranker, load_ranker, predict_ranker, save_ranker
+from training.ranker.scoring import export_ranker, load_ranker, predict_ranker, save_ranker
 
 SHAPES = [
     pytest.param(dataclasses.replace(SMALL, fusion=Fusion.CONCAT), id="concat"),

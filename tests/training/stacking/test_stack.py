@@ -11,6 +11,7 @@ from recloop.errors import TrainingError
 from recloop.head_metrics import auc
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
+from tests.training.plain_rows import without_history
 from training.stacking.row_statistics import Moments
 from training.stacking.rows import Rows
 from training.stacking.stack import fit_curve, train_stack
@@ -41,6 +42,7 @@ def rows() -> Rows:
         np.full(N_ROWS, {}, dtype=object),
         np.ones(N_ROWS, dtype=bool),
         np.ones(N_ROWS, dtype=bool),
+        **without_history(N_ROWS),
     )
 
 

@@ -1,0 +1,62 @@
+"""Whether a stage earns its place: the trees with its columns against the trees without, on the same later rows.
+
+In: two stacks of the same rows. Out: per head how much AUC and GAUC the one has more, with intervals by user. A stage
+stays if some number is better for certain and none is worse; one that cannot be told apart only costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recloop.head_metrics import auc_difference_interval, gauc_difference_interval
+from recloop.labels import Head
+from recloop.metrics import Interval
+from training.stacking.rows import Rows
+from training.stacking.stack import Stack, split_rows
+
+N_RESAMPLES = 300
+JUDGING_HEADS = (Head.CLICK, Head.LONG_VIEW, Head.LIKE)
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Differences by head and metric; a number that is not defined is left out."""
+
+    differences: dict[str, dict[str, Interval]]
+
+    @property
+    def helps(self) -> bool:
+        """Tell whether the stage stays."""
+        found = [interval for own in self.differences.values() for interval in own.values()]
+        return any(own.low > 0 for own in found) and not any(own.high < 0 for own in found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what manifests and reports hold of it."""
+        return {
+            "helps": self.helps,
+            "gains": {
+                head: {name: {"value": own.mean, "interval": [own.low, own.high]} for name, own in found.items()}
+                for head, found in self.differences.items()
+            },
+        }
+
+
+def worth_of(stack: Stack, without: Stack, rows: Rows, *, seed: int) -> Worth:
+    """Compare two stacks on the rows that chose the plans of both, those that users met if there are any."""
+    _, validation = split_rows(rows)
+    met = np.flatnonzero(validation.met) if validation.met.any() else np.arange(len(validation))
+    users = validation.user_ids[met]
+    differences: dict[str, dict[str, Interval]] = {}
+    for head in JUDGING_HEADS:
+        if head not in stack.checked or head not in without.checked:
+            continue
+        labels = validation.labels[head][met]
+        for name, interval in (("auc", auc_difference_interval), ("gauc", gauc_difference_interval)):
+            ours, theirs = stack.checked[head][met], without.checked[head][met]
+            found = interval(labels, ours, theirs, users, seed=seed, n_resamples=N_RESAMPLES)
+            if not np.isnan(found.low):
+                differences.setdefault(head, {})[name] = found
+    return Worth(differences)
