@@ -137,7 +137,9 @@ class Retriever:
             nominations = [
                 ("sequence", _best(sequence_scores, blocked, N_SEQUENCE), N_SEQUENCE),
                 ("cf", _best(cf_scores, blocked, N_CF), N_CF),
-                *nominations,
+                ("popular", popular, N_POPULAR),
+                # Few of the newest were touched: their vectors are the catalogue's word, so they race among themselves.
+                ("fresh", self._fresh[np.argsort(-sequence_scores[self._fresh], kind="stable")], N_FRESH),
             ]
         chosen: dict[int, str] = {}
         for source, rows, most in nominations:

@@ -19,8 +19,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,60 +30,26 @@ import numpy as np
 from recloop import cli
 from recloop.clock import format_time, from_ms
 from recloop.errors import ConfigurationError, TrainingError
-from recloop.head_metrics import (
-    auc,
-    auc_difference_interval,
-    auc_interval,
-    gauc_difference_interval,
-    gauc_interval,
-    grouped_auc,
-)
-from recloop.labels import Head
-from recloop.metrics import Interval
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
-from recloop.statistics import BASE_STATISTICS
 from training.bundle import code_commit, ranking_features
 from training.costs import Stopwatch, peak_memory_mb
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.judging.baselines import BASELINES, Material, Numbers
+from training.judging.baselines import BASELINES, Material
+from training.judging.compare import Runs, judge, verdict
 from training.judging.heads import judged_rows
+from training.judging.ledger import markdown
+from training.judging.ranker_variants import HYBRID, RANKER_VARIANTS, score_hybrid, score_ranker
+from training.judging.tree_variants import FULL, VARIANTS, grow, kept_columns
 from training.source.build import build_source_set
 from training.stacking.gather import stack_rows
 from training.stacking.row_statistics import RowStatistics
 from training.stacking.rows import Rows, example_rows, with_extras
-from training.stacking.stack import Stack, refit, train_stack
 from training.train import train_base
 
 LOG = logging.getLogger(__name__)
-N_RESAMPLES = 300
-METRICS: Mapping[str, tuple[Callable[..., Interval], Callable[..., Interval]]] = {
-    "auc": (auc_interval, auc_difference_interval),
-    "gauc": (gauc_interval, gauc_difference_interval),
-}
-JUDGING_HEADS = (Head.CLICK, Head.LIKE)
-"""A part's verdict is by these; the report has all heads."""
-
-STATISTICS = ("exposures_by_", "interactions_by_")
-_BASE = {f"{spec.name}_{what}" for spec in BASE_STATISTICS for what in ("count", *Head)}
-FULL = "full"
-Runs = Mapping[Head, Sequence[Numbers]]
-"""Per head the judged rows' scores, of each seed."""
-
-VARIANTS: Mapping[str, Callable[[str], bool]] = {
-    FULL: lambda name: False,
-    "no collaborative": lambda name: name == "cf_score",
-    "no sequence": lambda name: name == "sequence_score",
-    "no base models": lambda name: name in {"cf_score", "sequence_score"},
-    "no statistics": lambda name: name.startswith(STATISTICS),
-    "no statistics of users": lambda name: name.startswith(tuple(f"{prefix}user" for prefix in STATISTICS)),
-    "no crosses with attributes": lambda name: name.startswith(STATISTICS) and name not in _BASE,
-    "no attributes": lambda name: name.startswith("attribute_"),
-    "no taste": lambda name: name in {"category_affinity", "category_recent", "author_recent"},
-}
-"""Which columns each variant leaves out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,6 +87,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables as Markdown")
     parser.add_argument("--seeds", type=int, default=3, help="how often trees are grown (default: %(default)s)")
     parser.add_argument("--variant-seeds", type=int, metavar="N", help="so many of them for variants (default: all)")
+    parser.add_argument(
+        "--ranker-seeds", type=int, default=0, metavar="N",
+        help="how often the ranker and its variants are trained (default: %(default)s; 0: not at all)",
+    )  # fmt: skip
     parser.add_argument("--epochs", type=int, help="most epochs of the transformer (default: RECLOOP_EPOCHS)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: RECLOOP_DEVICE")
     parser.add_argument("--seed", type=int, help="the first seed (default: RECLOOP_SEED)")
@@ -146,7 +115,11 @@ def run(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     seeds = range(settings.seed, settings.seed + args.seeds)
     data = {"source": args.data or str(args.training_set), **_facts(material), "epochs": settings.epochs}
     LOG.info("the rows took %.0f s: %s", time.monotonic() - started, data)
-    found = compare(material, seeds=seeds, variant_seeds=args.variant_seeds)
+    found, full = compare(material, seeds=seeds, variant_seeds=args.variant_seeds)
+    if args.ranker_seeds:
+        found[HYBRID], found["rankers"] = compare_rankers(
+            material, full, seeds=seeds[: args.ranker_seeds], epochs=settings.ranker_epochs, device=settings.device
+        )
     return found | {
         "data": data | {"seeds": list(seeds), "variant_seeds": args.variant_seeds, "code_commit": code_commit()},
         "seconds": round(time.monotonic() - started, 1),
@@ -183,7 +156,7 @@ def describe(training_set: TrainingSet, later: TrainingSet, *, end_ms: int, sett
     places, _ = judged_rows(later, later.split.holdout_ms, later.split.end_ms)
     judged = example_rows(later, retriever, extras.vocabularies, places)
     judged = with_extras(later, RowStatistics(later), judged, extras)
-    return Material(ranking_features(extras), learned, judged, later, extras)
+    return Material(ranking_features(extras), learned, judged, later, extras, training_set.items, base.item_vectors())
 
 
 def _facts(material: Material) -> dict[str, Any]:
@@ -199,8 +172,8 @@ def _facts(material: Material) -> dict[str, Any]:
     }
 
 
-def compare(material: Material, *, seeds: Sequence[int], variant_seeds: int) -> dict[str, Any]:
-    """Return what the full stack, its variants and the baselines are worth on the judged rows.
+def compare(material: Material, *, seeds: Sequence[int], variant_seeds: int) -> tuple[dict[str, Any], Runs]:
+    """Return what the full stack, its variants and the baselines are worth on the judged rows; and the full's scores.
 
     A variant of fewer seeds than the full stack is compared with as many of that: an average of more is better by that
     alone. One that leaves out no column, as without attributes in the data, is not there.
@@ -214,8 +187,7 @@ def compare(material: Material, *, seeds: Sequence[int], variant_seeds: int) -> 
         if len(kept) == len(material.names):
             continue
         runs, costs = grow(material, kept, seeds[:variant_seeds])
-        part = _part(judged, runs, {head: own[:variant_seeds] for head, own in full.items()}, costs, seed)
-        found["variants"][name] = part | {"verdict": verdict(part["heads"])}
+        found["variants"][name] = _variant(judged, runs, full, costs, seed)
         LOG.info("%s: %s %s", name, costs, found["variants"][name]["verdict"])
     for name, baseline in BASELINES.items():
         started = time.process_time()
@@ -223,165 +195,40 @@ def compare(material: Material, *, seeds: Sequence[int], variant_seeds: int) -> 
         costs = {"cpu_seconds": round(time.process_time() - started, 2)}
         found["baselines"][name] = _part(judged, alone, full, costs, seed)
         LOG.info("%s: %s", name, costs)
-    return found
+    return found, full
+
+
+def compare_rankers(
+    material: Material, full: Runs, *, seeds: Sequence[int], epochs: int, device: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the trees with the ranker's columns beside the full stack, and the ranker's variants beside the ranker."""
+    judged, seed = material.judged, seeds[0]
+    runs, costs = score_hybrid(material, seeds, epochs=epochs, device=device)
+    hybrid = _variant(judged, runs, full, costs, seed)
+    LOG.info("%s: %s %s", HYBRID, costs, hybrid["verdict"])
+    rankers: dict[str, Any] = {}
+    alone: Runs | None = None
+    for name, variant in RANKER_VARIANTS.items():
+        runs, costs = score_ranker(material, variant, seeds, epochs=epochs, device=device)
+        if alone is None:
+            alone = runs
+            rankers[name] = _variant(judged, runs, full, costs, seed)
+        else:
+            rankers[name] = _variant(judged, runs, alone, costs, seed)
+        LOG.info("%s: %s %s", name, costs, rankers[name]["verdict"])
+    return hybrid, rankers
+
+
+def _variant(judged: Rows, runs: Runs, whole: Runs, costs: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    n = len(next(iter(runs.values())))
+    beside = {head: own[:n] for head, own in whole.items()}
+    part = _part(judged, {head: runs[head] for head in whole}, beside, costs, seed)
+    return part | {"verdict": verdict(part["heads"])}
 
 
 def _part(judged: Rows, runs: Runs, full: Runs | None, costs: Mapping[str, Any], seed: int) -> dict[str, Any]:
     heads = {str(head): judge(judged, head, own, full[head] if full else None, seed=seed) for head, own in runs.items()}
     return {"heads": heads, "costs": costs}
-
-
-def kept_columns(names: Sequence[str], variant: str) -> list[int]:
-    """Return the places of the columns that a variant keeps.
-
-    >>> kept_columns(["hour", "cf_score", "sequence_score"], "no collaborative")
-    [0, 2]
-    """
-    return [place for place, name in enumerate(names) if not VARIANTS[variant](name)]
-
-
-def grow(
-    material: Material, columns: Sequence[int], seeds: Sequence[int]
-) -> tuple[dict[Head, list[Numbers]], dict[str, Any]]:
-    """Return per head the judged rows' scores of each seed, and what the first seed's training and scoring cost.
-
-    Size and number of the trees are chosen by the first seed; the others grow theirs by the same plan.
-    """
-    names = [material.names[place] for place in columns]
-    learned, judged = (_narrowed(rows, columns) for rows in (material.learned, material.judged))
-    started = time.process_time()
-    first = train_stack(learned, names=names, seed=seeds[0])
-    trained, boosters = time.process_time(), _boosters(first)
-    loaded = time.process_time()
-    scores = {head: [found] for head, found in _predict(boosters, judged).items()}
-    costs = {
-        "columns": len(names),
-        "training_cpu_seconds": round(trained - started, 1),
-        "tree_bytes": sum(len(text.encode()) for text in first.texts.values()),
-        "scoring_ms_per_1000_rows": round(1e6 * (time.process_time() - loaded) / len(judged), 3),
-    }
-    for seed in seeds[1:]:
-        again = _boosters(refit(first, learned, names=names, seed=seed))
-        for head, found in _predict(again, judged).items():
-            scores[head].append(found)
-    return scores, costs
-
-
-def _narrowed(rows: Rows, columns: Sequence[int]) -> Rows:
-    return replace(rows, matrix=np.ascontiguousarray(rows.matrix[:, columns]))
-
-
-def _boosters(stack: Stack) -> dict[Head, Any]:
-    import lightgbm
-
-    return {head: lightgbm.Booster(model_str=text) for head, text in stack.texts.items()}
-
-
-def _predict(boosters: Mapping[Head, Any], rows: Rows) -> dict[Head, Numbers]:
-    """Return raw outputs, whose order calibration would keep; on one thread, so that times can be compared."""
-    return {
-        head: np.asarray(booster.predict(rows.matrix, num_threads=1), dtype=np.float64)
-        for head, booster in boosters.items()
-    }
-
-
-def judge(
-    rows: Rows, head: Head, runs: Sequence[Numbers], full_runs: Sequence[Numbers] | None, *, seed: int
-) -> dict[str, Any]:
-    """Return AUC and GAUC of the scores averaged over their runs, with intervals, and by how much the full stack leads.
-
-    What is not defined, as an AUC of one class, is None.
-    """
-    labels, users = rows.labels[head], rows.user_ids
-    mean, sampled = np.mean(runs, axis=0), {"seed": seed, "n_resamples": N_RESAMPLES}
-    found: dict[str, Any] = {"positives": int(labels.sum())}
-    leads: dict[str, Any] = {}
-    for name, (interval, difference_interval) in METRICS.items():
-        own = [_metric(name, labels, scores, users) for scores in runs]
-        found[name] = _interval(interval(labels, mean, users, **sampled))
-        found[name] |= {"per_seed": list(map(_defined, own)), "spread": _defined(max(own) - min(own))}
-        if full_runs is None:
-            continue
-        theirs = [_metric(name, labels, scores, users) for scores in full_runs]
-        leads[name] = _interval(difference_interval(labels, np.mean(full_runs, axis=0), mean, users, **sampled))
-        # A baseline has no seeds: it has one run beside the full stack's several.
-        if len(own) == len(theirs):
-            leads[name]["per_seed"] = [_defined(whole - part) for whole, part in zip(theirs, own, strict=True)]
-    return found | ({"full_less_this": leads} if leads else {})
-
-
-def _metric(name: str, labels: Any, scores: Numbers, users: Any) -> float:
-    return auc(labels, scores) if name == "auc" else grouped_auc(labels, scores, users)
-
-
-def _interval(found: Interval) -> dict[str, Any]:
-    return {"value": _defined(found.mean), "interval": None if np.isnan(found.low) else [found.low, found.high]}
-
-
-def _defined(number: float) -> float | None:
-    return None if np.isnan(number) else float(number)
-
-
-def verdict(heads: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Say whether a part helps, by the intervals of what the full stack gains over the one without it.
-
-    `mixed`: one number is better with the part and another worse.
-    """
-    better, worse = [], []
-    for head in JUDGING_HEADS:
-        for name, lead in heads.get(head, {}).get("full_less_this", {}).items():
-            low, high = lead["interval"] or (0.0, 0.0)
-            if low > 0:
-                better.append(f"{head} {name}")
-            if high < 0:
-                worse.append(f"{head} {name}")
-    says = "mixed" if better and worse else "helps" if better else "switch off" if worse else "not told apart"
-    return {"says": says, "better_with_it": better, "worse_with_it": worse}
-
-
-def markdown(report: Mapping[str, Any]) -> str:
-    """Return the report as two tables: what is left out, and baselines; in brackets what the full stack has more."""
-    shown = [(head, name) for head in JUDGING_HEADS if head in report[FULL]["heads"] for name in METRICS]
-    titles = [f"{head} {name.upper()}" for head, name in shown]
-    costs = ["columns", "training, CPU s", "trees, KB", "scoring, ms per 1,000 rows"]
-    data = report["data"]
-    lines = [
-        f"{data['source']}: learned until {data['learned_until']} ({data['rows_learned']} rows), judged on "
-        f"{data['rows_judged']} rows of {data['users_judged']} users from {data['judged_first']} to "
-        f"{data['judged_last']}. Seeds: {len(data['seeds'])} of the full stack, {data['variant_seeds']} of a variant. "
-        "After each number: full, of as many seeds, less this [95 % interval].",
-        "",
-        *_heading(["left out", *titles, "the part", *costs]),
-    ]
-    for name, found in {FULL: report[FULL], **report["variants"]}.items():
-        cells = [_cell(found["heads"][head], metric) for head, metric in shown]
-        says = found["verdict"]["says"] if "verdict" in found else ""
-        spent = found["costs"]
-        size = [spent["columns"], spent["training_cpu_seconds"], round(spent["tree_bytes"] / 1_000)]
-        lines.append(_line([name, *cells, says, *size, spent["scoring_ms_per_1000_rows"]]))
-    lines += ["", *_heading(["baseline", *titles, "CPU s"])]
-    for name, found in report["baselines"].items():
-        cells = [_cell(found["heads"][head], metric) for head, metric in shown]
-        lines.append(_line([name, *cells, found["costs"]["cpu_seconds"]]))
-    return "\n".join(lines) + "\n"
-
-
-def _heading(titles: Sequence[str]) -> list[str]:
-    return [_line(titles), _line(["---"] * len(titles))]
-
-
-def _line(cells: Sequence[Any]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
-
-
-def _cell(head: Mapping[str, Any], metric: str) -> str:
-    own, lead = head[metric], head.get("full_less_this", {}).get(metric, head[metric])
-    if own["value"] is None:
-        return "–"
-    low, high = lead["interval"]
-    if lead is own:
-        return f"{own['value']:.4f} [{low:.4f}, {high:.4f}], seeds within {own['spread']:.4f}"
-    return f"{own['value']:.4f} ({lead['value']:+.4f} [{low:+.4f}, {high:+.4f}])"
 
 
 if __name__ == "__main__":

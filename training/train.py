@@ -35,6 +35,7 @@ from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
 from training.evaluate import Evaluation, evaluate
 from training.retrieval.collaborative import train_collaborative
+from training.retrieval.content import train_content
 from training.retrieval.sequence import train_sequence
 from training.source.build import build_source_set
 from training.stacking.cascade import train_cascade
@@ -135,12 +136,14 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
 
 
 def train_base(training_set: TrainingSet, settings: Settings, watch: Stopwatch) -> BaseModels:
-    """Train the models that retrieve, on the base span."""
+    """Train the models that retrieve, on the base span; items that nobody touched get vectors from the catalogue."""
     with watch.part("collaborative"):
         collaborative = train_collaborative(training_set, seed=settings.seed)
     with watch.part("sequence"):
         sequence = train_sequence(training_set, epochs=settings.epochs, seed=settings.seed, device=settings.device)
-    return BaseModels(collaborative, sequence)
+    with watch.part("content"):
+        content = train_content(training_set, collaborative, sequence, seed=settings.seed)
+    return BaseModels(content.collaborative, content.sequence)
 
 
 def train_ranking(

@@ -15,10 +15,11 @@ from recloop.bundles import BundleFile, ranker_file, seal, verify
 from recloop.clock import MS_PER_DAY, to_ms
 from recloop.golden import GoldenRequest, write_golden
 from recloop.labels import Head
+from recloop.ranker import RANKER_COLUMNS
 from recloop.ranking import ITEM_NUMBER_COLUMNS, RANKING_FEATURES, Context, Items, UserState
 from recloop.recommend import load_recommender, write_items
 from recloop.sequences import RecentActions
-from serving.scoring import load_encoder, load_head
+from serving.scoring import load_encoder, load_head, load_score
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NOW_MS = to_ms(NOW)
@@ -42,18 +43,33 @@ def tiny_items(n_items: int = N_ITEMS) -> Items:
     )
 
 
-def train_head(path: Path, *, seed: int, rounds: int = 20) -> None:
+def train_head(
+    path: Path,
+    *,
+    seed: int,
+    rounds: int = 20,
+    columns: tuple[str, ...] = RANKING_FEATURES,
+    follows: str = "sequence_score",
+) -> None:
     """Train on rows whose outcome follows the sequence score, so that what a user did moves the slate."""
     generator = np.random.default_rng(seed)
-    rows = generator.normal(size=(2_000, len(RANKING_FEATURES)))
-    score = rows[:, RANKING_FEATURES.index("sequence_score")]
+    rows = generator.normal(size=(2_000, len(columns)))
+    score = rows[:, columns.index(follows)]
     outcome = (generator.random(len(rows)) < 1 / (1 + np.exp(-2 * score))).astype(int)
     parameters = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": seed}
     lightgbm.train(parameters, lightgbm.Dataset(rows, outcome), rounds).save_model(path)
 
 
-def write_bundle(directory: Path, encoder: Path, *, name: str, seed: int, items: Items | None = None) -> Path:
-    """Write, answer the golden batch, seal."""
+def write_bundle(
+    directory: Path,
+    encoder: Path,
+    *,
+    name: str,
+    seed: int,
+    items: Items | None = None,
+    ranker: Path | None = None,
+) -> Path:
+    """Write, answer the golden batch, seal. With a ranker the heads follow what it says."""
     directory.mkdir(parents=True)
     items = items or tiny_items()
     generator = np.random.default_rng(seed)
@@ -61,8 +77,12 @@ def write_bundle(directory: Path, encoder: Path, *, name: str, seed: int, items:
     shutil.copy(encoder, directory / BundleFile.USER_ENCODER)
     for file in (BundleFile.CF_FACTORS, BundleFile.ITEM_VECTORS):
         np.save(directory / file, generator.normal(size=(len(items), N_DIMENSIONS)).astype(np.float32))
+    columns, follows = RANKING_FEATURES, "sequence_score"
+    if ranker is not None:
+        shutil.copy(ranker, directory / BundleFile.RANKER)
+        columns, follows = (*RANKING_FEATURES, *RANKER_COLUMNS), RANKER_COLUMNS[0]
     for place, head in enumerate(HEADS):
-        train_head(directory / ranker_file(head), seed=seed + place)
+        train_head(directory / ranker_file(head), seed=seed + place, columns=columns, follows=follows)
     texts: dict[str, Any] = {
         BundleFile.POPULARITY: {
             "all": [[item_id, 1.0] for item_id in POPULAR],
@@ -75,9 +95,9 @@ def write_bundle(directory: Path, encoder: Path, *, name: str, seed: int, items:
     for file, content in texts.items():
         (directory / file).write_text(json.dumps(content))
     (directory / BundleFile.MODEL_CARD).write_text(f"# {name}\n")
-    seal_bundle(directory, name)
+    seal_bundle(directory, name, columns)
     answer_golden(directory)
-    seal_bundle(directory, name)
+    seal_bundle(directory, name, columns)
     return directory
 
 
@@ -88,6 +108,7 @@ def answer_golden(directory: Path) -> None:
         manifest,
         encode=load_encoder(directory / BundleFile.USER_ENCODER),
         heads={head: load_head(directory, manifest, head) for head in manifest.heads},
+        score=load_score(directory / BundleFile.RANKER) if BundleFile.RANKER in manifest.files else None,
     )
     requests = [GoldenRequest(UserState("new"), Context(NOW_MS)), GoldenRequest(user_with("i0", "i3"), Context(NOW_MS))]
     write_golden(directory, recommender, requests)
@@ -98,10 +119,10 @@ def user_with(*item_ids: str) -> UserState:
     return UserState("u", recent=RecentActions(item_ids, ("save",) * n, (NOW_MS - 60_000,) * n, (0,) * n))
 
 
-def seal_bundle(directory: Path, name: str) -> None:
+def seal_bundle(directory: Path, name: str, columns: tuple[str, ...] = RANKING_FEATURES) -> None:
     facts = {
         "bundle_id": name,
-        "ranking_features": RANKING_FEATURES,
+        "ranking_features": columns,
         "heads": HEADS,
         "code_commit": "0" * 40,
         "data_snapshots": {},

@@ -37,12 +37,21 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sealed_bundles(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> tuple[Path, Path]:
-    """Two different bundles; copy them before changing them."""
+def ranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX ranker, exported as training does it; that needs the core environment."""
+    path = tmp_path_factory.mktemp("ranker") / "ranker.onnx"
+    options = [str(N_ITEMS), "1", str(path)]
+    subprocess.run(module(Environment.CORE, "tests.serving.ranker_graph", options), cwd=PROJECT_DIR, check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sealed_bundles(tmp_path_factory: pytest.TempPathFactory, encoder: Path, ranker: Path) -> tuple[Path, Path]:
+    """Two different bundles, the second with a ranker; copy them before changing them."""
     folder = tmp_path_factory.mktemp("bundles")
     return (
         write_bundle(folder / "one", encoder, name="one", seed=1),
-        write_bundle(folder / "two", encoder, name="two", seed=2),
+        write_bundle(folder / "two", encoder, name="two", seed=2, ranker=ranker),
     )
 
 

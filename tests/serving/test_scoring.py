@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from recloop.bundles import MANIFEST, BundleFile, ranker_file, verify
 from recloop.errors import BundleIncompatible, BundleTampered
 from recloop.labels import Head
-from recloop.ranking import Context
+from recloop.ranker import RANKER_COLUMNS
+from recloop.ranking import RANKING_FEATURES, Context
 from serving.scoring import load_bundle
 from tests.serving.bundles import HEADS, NOW_MS, flip_bit, seal_bundle, train_head, user_with
 
@@ -24,6 +26,38 @@ def test_what_a_user_did_changes_the_scores(bundle: Path) -> None:
     )
     assert len(first) > 40
     assert not np.array_equal(np.sort(first), np.sort(second))
+
+
+def test_a_ranker_reads_the_history_itself(sealed_bundles: tuple[Path, Path]) -> None:
+    recommender = load_bundle(sealed_bundles[1])
+    rows = np.arange(20, 40)
+    blind = recommender.candidates(rows, cf_scores=np.zeros(60), sequence_scores=np.zeros(60))
+    first, second = (
+        recommender.rank(user_with(item_id, "i9"), blind, context=Context(NOW_MS)).heads[Head.CLICK]
+        for item_id in ("i0", "i1")
+    )
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [(BundleFile.RANKER, "its files give"), (BundleFile.USER_ENCODER, BundleFile.USER_ENCODER)]
+)
+def test_sealed_bundle_without_one_of_its_graphs_is_refused(
+    sealed_bundles: tuple[Path, Path], tmp_path: Path, name: str, why: str
+) -> None:
+    copy = Path(shutil.copytree(sealed_bundles[1], tmp_path / "copy"))
+    (copy / name).unlink()
+    seal_bundle(copy, "incomplete", (*RANKING_FEATURES, *RANKER_COLUMNS))
+    with pytest.raises(BundleIncompatible, match=why):
+        load_bundle(copy)
+
+
+def test_a_ranker_with_other_inputs_is_refused(sealed_bundles: tuple[Path, Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(sealed_bundles[1], tmp_path / "copy"))
+    shutil.copy(copy / BundleFile.USER_ENCODER, copy / BundleFile.RANKER)
+    seal_bundle(copy, "swapped", (*RANKING_FEATURES, *RANKER_COLUMNS))
+    with pytest.raises(BundleIncompatible, match=r"ranker\.onnx has inputs"):
+        load_bundle(copy)
 
 
 @pytest.mark.parametrize(

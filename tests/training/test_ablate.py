@@ -14,8 +14,12 @@ from recloop.ranking import RANKING_FEATURES
 from recloop.statistics import BASE_STATISTICS, crossed
 from tests.training.plain_rows import without_history
 from tests.training.shown_log import PER_DAY, shown_log, write_log
-from training.ablate import FULL, VARIANTS, compare, grow, kept_columns, main, markdown, verdict
+from training.ablate import compare, main
 from training.judging.baselines import Material, als_alone
+from training.judging.compare import verdict
+from training.judging.ledger import markdown
+from training.judging.ranker_variants import HYBRID, RANKER, RANKER_VARIANTS
+from training.judging.tree_variants import FULL, VARIANTS, grow, kept_columns
 from training.stacking.row_statistics import Moments
 from training.stacking.rows import Rows
 
@@ -77,16 +81,16 @@ def rows(n: int, seed: int, *, liked: bool = True) -> Rows:
 @pytest.fixture(scope="module")
 def material() -> Material:
     """Rows whose likes are never met in the span that judges."""
-    return Material(RANKING_FEATURES, rows(2_000, 0), rows(800, 1, liked=False), cast(Any, None), cast(Any, None))
+    return Material(RANKING_FEATURES, rows(2_000, 0), rows(800, 1, liked=False), *4 * (cast(Any, None),))
 
 
 @pytest.fixture(scope="module")
 def report(material: Material) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.stacking.stack.MAX_ROUNDS", 40)
-        patch.setattr("training.ablate.N_RESAMPLES", 100)
+        patch.setattr("training.judging.compare.N_RESAMPLES", 100)
         patch.setattr("training.ablate.BASELINES", {"ALS alone": als_alone})
-        return compare(material, seeds=[3, 4], variant_seeds=1)
+        return compare(material, seeds=[3, 4], variant_seeds=1)[0]
 
 
 def test_planted_part_helps_and_noise_does_not(report: dict[str, Any]) -> None:
@@ -144,7 +148,7 @@ def test_columns_left_out_change_no_score(material: Material, monkeypatch: pytes
     before, _ = grow(material, kept, [3])
     judged = material.judged.take(np.arange(len(material.judged)))
     judged.matrix[:, material.names.index("cf_score")] = 7
-    after, _ = grow(Material(material.names, material.learned, judged, material.history, material.extras), kept, [3])
+    after, _ = grow(Material(material.names, material.learned, judged, *4 * (cast(Any, None),)), kept, [3])
     np.testing.assert_array_equal(before[Head.CLICK][0], after[Head.CLICK][0])
 
 
@@ -176,7 +180,7 @@ def test_tables_are_readable(report: dict[str, Any]) -> None:
     tables = [line for line in lines if line.startswith("| ")]
     assert {"| full", "| no taste", "| ALS alone"} <= {line.split(" |")[0] for line in tables}
     width = heading.count("|")
-    assert {line.count("|") for line in tables[: tables.index(heading) + 7]} == {width}
+    assert {line.count("|") for line in tables[: tables.index(heading) + 6]} == {width}
     planted = next(line for line in tables if line.startswith("| no collaborative"))
     lead = report["variants"]["no collaborative"]["heads"]["click"]["full_less_this"]["auc"]
     low, high = lead["interval"]
@@ -216,7 +220,7 @@ def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 10)
-    monkeypatch.setattr("training.ablate.N_RESAMPLES", 20)
+    monkeypatch.setattr("training.judging.compare.N_RESAMPLES", 20)
     monkeypatch.setattr("training.ablate.VARIANTS", {name: VARIANTS[name] for name in (FULL, "no statistics")})
     report = tmp_path / "report.json"
     days = ["--until", "2024-03-27", "--from", "2024-03-28", "--to", "2024-03-29"]
@@ -234,12 +238,21 @@ def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
 @pytest.mark.slow
 def test_command_writes_the_report(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 10)
-    monkeypatch.setattr("training.ablate.N_RESAMPLES", 20)
+    monkeypatch.setattr("training.judging.compare.N_RESAMPLES", 20)
     report, tables = tmp_path / "report.json", tmp_path / "tables.md"
-    options = ["--seeds", "1", "--epochs", "1", "--device", "cpu", "--markdown", str(tables)]
+    monkeypatch.setattr("training.ablate.VARIANTS", {name: VARIANTS[name] for name in (FULL, "no taste")})
+    options = ["--seeds", "1", "--ranker-seeds", "1", "--epochs", "1", "--device", "cpu", "--markdown", str(tables)]
     assert main(["--training-set", str(folder), "--report", str(report), *options]) == 0
     found = json.loads(report.read_text())
-    assert set(found) == {"full", "variants", "baselines", "data", "seconds", "peak_memory_mb"}
+    assert set(found) == {"full", "variants", "baselines", "data", "seconds", "peak_memory_mb", HYBRID, "rankers"}
+    assert set(found["rankers"]) == set(RANKER_VARIANTS)
+    assert (
+        found["rankers"][RANKER]["costs"]["weight_bytes"]
+        > found["rankers"]["ranker, no sequence"]["costs"]["weight_bytes"]
+    )
+    assert {f"| {name}" for name in RANKER_VARIANTS} <= {
+        line.split(" |")[0] for line in tables.read_text().splitlines()
+    }
     assert len(found["baselines"]) == 7
     assert found["full"]["heads"]["click"]["auc"]["value"] > 0.8
     assert tables.read_text().startswith(str(folder))

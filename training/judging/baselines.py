@@ -7,7 +7,7 @@ one score per judged row; only their order means something. Whatever is counted 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from recloop.events import INTERACTIONS
 from recloop.extras import Extras
 from recloop.labels import Head
-from recloop.ranking import CATEGORICAL, Matrix
+from recloop.ranking import CATEGORICAL, Items, Matrix
 from recloop.recommend import cf_weight
 from recloop.sequences import MAX_ACTIONS
 from recloop.statistics import Part, Statistic, Stream
@@ -40,7 +40,8 @@ class Material:
     """What models are compared on.
 
     `names` are the columns of both matrices; `history` is the set that the judged rows are of, its log up to their end;
-    what `extras` count is known at the end of what is learned from.
+    what `extras` count is known at the end of what is learned from. `catalogue` is that of the learned rows, `vectors`
+    are the base models' of its items.
     """
 
     names: tuple[str, ...]
@@ -48,6 +49,14 @@ class Material:
     judged: Rows
     history: TrainingSet
     extras: Extras
+    catalogue: Items
+    vectors: NDArray[np.float32]
+
+    @property
+    def judged_here(self) -> Rows:
+        """Return the judged rows with items of `catalogue`, -1 for one that it lacks."""
+        places = [self.catalogue.index.get(self.history.items.ids[row], -1) for row in self.judged.moments.items]
+        return replace(self.judged, moments=replace(self.judged.moments, items=np.array(places, dtype=np.int64)))
 
     @property
     def learned_until_ms(self) -> int:

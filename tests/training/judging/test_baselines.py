@@ -51,7 +51,8 @@ def material(
     judged: Rows, names: tuple[str, ...] = COLUMNS, *, history: Any = None, learned: Rows | None = None
 ) -> Material:
     statistics = SimpleNamespace(means={"exposures": [0.2] * len(Head)}, until_ms=NOW_MS)
-    return Material(names, learned or judged, judged, history, cast(Any, SimpleNamespace(statistics=statistics)))
+    extras = cast(Any, SimpleNamespace(statistics=statistics))
+    return Material(names, learned or judged, judged, history, extras, *2 * (cast(Any, None),))
 
 
 def log(done: dict[str, list[tuple[int, str, int]]]) -> Interactions:
