@@ -40,6 +40,8 @@ def model_card(training_set: TrainingSet, facts: dict[str, Any], metrics: dict[s
         *_refit(metrics.get("learned_until_ms", split.holdout_ms), split),
         *_slates(metrics.get("offline", {})),
         *_heads(metrics.get("heads", {}), stack),
+        *_ranker(metrics.get("ranker")),
+        *_parts(metrics.get("parts", {})),
         LIMITS,
     ]
     return "\n".join(lines)
@@ -74,6 +76,36 @@ def _slates(offline: dict[str, Any]) -> list[str]:
         f"95 % interval [{low:+.4f}, {high:+.4f}].",
         "",
     ]
+
+
+def _ranker(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    says = {
+        (True, True): "is part of this bundle: the trees are better with what it says",
+        (True, False): "is part of this bundle because the settings say so; the trees are not surely better with it",
+        (False, False): "is left out: the trees are not surely better with what it says",
+    }[found["served"], found["helps"]]
+    rows = [
+        f"| {head} | {name} | {own['value']:+.4f} | [{own['interval'][0]:+.4f}, {own['interval'][1]:+.4f}] |"
+        for head, gains in found["gains"].items()
+        for name, own in gains.items()
+    ]
+    heading = ["| head | metric | gain | 95 % interval |", "|---" * 4 + "|"]
+    return ["## The ranker", f"It {says}, on the newest rows of the stack span:", "", *heading, *rows, ""]
+
+
+def _parts(parts: dict[str, dict[str, dict[str, float]]]) -> list[str]:
+    if not parts:
+        return []
+    heads = list(next(iter(parts.values())))
+    columns = [(head, metric) for head in heads for metric in ("auc", "gauc")]
+    lines = ["| part | " + " | ".join(f"{head} {metric}" for head, metric in columns) + " |"]
+    lines.append("|---" * (len(columns) + 1) + "|")
+    for name, lost in parts.items():
+        cells = [lost[head].get(metric) for head, metric in columns]
+        lines.append(f"| {name} | " + " | ".join("–" if cell is None else f"{cell:+.4f}" for cell in cells) + " |")
+    return ["## What is lost without a part", "Its columns shuffled among rows of the holdout:", "", *lines, ""]
 
 
 def _heads(heads: dict[str, dict[str, Any]], stack: Stack) -> list[str]:

@@ -34,6 +34,8 @@ from training.costs import Stopwatch, peak_memory_mb
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
 from training.evaluate import Evaluation, evaluate
+from training.judging.heads import judged_rows
+from training.judging.parts import part_report
 from training.retrieval.collaborative import train_collaborative
 from training.retrieval.content import train_content
 from training.retrieval.sequence import train_sequence
@@ -110,12 +112,15 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
 
     trained = ranked(training_set.split.holdout_ms)
     judged: list[Evaluation] = []
+    parts: dict[str, Any] = {}
 
     def judge(recommender: Recommender) -> dict[str, Any]:
         if not judged:
             with watch.part("evaluate"):
                 judged.append(evaluate(recommender, training_set, settings=settings))
-        facts = {"learned_until_ms": trained.extras.statistics.until_ms}
+                rows, _ = judged_rows(training_set, training_set.split.holdout_ms, training_set.split.end_ms)
+                parts.update(part_report(recommender, training_set, rows, seed=settings.seed))
+        facts = {"learned_until_ms": trained.extras.statistics.until_ms, "parts": parts}
         return judged[0].to_dict() | facts | _costs(watch, trained)
 
     created_at = SystemClock().now()

@@ -41,6 +41,23 @@ def test_user_without_history_gets_popular_and_fresh_items(recommender: Recommen
     assert not candidates.cf_scores.any()
 
 
+def test_new_items_race_by_what_the_user_likes_them_for(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("N_SEQUENCE", "N_CF", "N_POPULAR"):
+        monkeypatch.setattr(f"recloop.recommend.{name}", 1)
+    n = len(recommender.items)
+    likes = np.where(np.arange(n) == n - 1, 1.0, -np.arange(n, dtype=float))
+    found = recommender.nominate(user("i0"), cf_scores=np.zeros(n), sequence_scores=likes)
+    fresh = [int(row) for row, source in zip(found.rows, found.sources, strict=True) if source == "fresh"]
+    assert len(fresh) > 5
+    assert fresh == sorted(fresh, key=lambda row: -likes[row])
+    unknown = recommender.nominate(UserState("new"), cf_scores=np.zeros(n), sequence_scores=np.zeros(n))
+    fresh = [int(row) for row, source in zip(unknown.rows, unknown.sources, strict=True) if source == "fresh"]
+    published = recommender.items.numbers[fresh, -1]
+    assert published.tolist() == sorted(published, reverse=True)
+
+
 def test_segment_comes_before_everyone_without_repeats(recommender: Recommender) -> None:
     assert recommender.popular("young").tolist() == [5, 3, 1, 0]
     assert recommender.popular("unheard of").tolist() == [3, 1, 0]

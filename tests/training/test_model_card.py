@@ -68,6 +68,28 @@ def test_number_that_a_head_lacks_is_a_dash(training_set: TrainingSet) -> None:
     assert "| hide | – | – | – | 5 | 0 |" in text
 
 
+@pytest.mark.parametrize(
+    ("served", "helps", "says"),
+    [
+        (True, True, "is part of this bundle: the trees are better"),
+        (True, False, "because the settings say so"),
+        (False, False, "is left out"),
+    ],
+)
+def test_ranker_is_told_with_its_gains(training_set: TrainingSet, served: bool, helps: bool, says: str) -> None:
+    gains = {"like": {"gauc": {"value": 0.0101, "interval": [0.001, 0.02]}}}
+    text = card(training_set, ranker={"served": served, "helps": helps, "gains": gains})
+    assert says in text
+    assert "| like | gauc | +0.0101 | [+0.0010, +0.0200] |" in text
+
+
+def test_parts_are_told_with_what_is_lost_without_them(training_set: TrainingSet) -> None:
+    parts = {"statistics": {"click": {"auc": 0.05, "gauc": -0.001}, "hide": {"auc": 0.1}}}
+    found = tables(card(training_set, parts=parts))[-1]
+    assert found[0] == "| part | click auc | click gauc | hide auc | hide gauc |"
+    assert found[2] == "| statistics | +0.0500 | -0.0010 | +0.1000 | – |"
+
+
 def test_head_that_was_not_learned_is_named_with_the_reason(training_set: TrainingSet) -> None:
     assert "No head like: has positives only." in card(training_set, {Head.LIKE: "has positives only"})
 

@@ -15,6 +15,7 @@ import pytest
 from recloop.bundles import BundleFile, ranker_file, verify
 from recloop.clock import to_ms
 from recloop.labels import Head
+from recloop.ranker import RANKER_COLUMNS
 from recloop.settings import Settings
 from recloop.training_set import LABEL_COLUMNS, TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
@@ -36,6 +37,20 @@ def test_bundle_is_sealed_and_reported(trained: tuple[Path, dict[str, Any]]) -> 
     assert {"rows_in", "rows_out", "seconds", "peak_memory_mb"} <= report.keys()
     assert json.loads(json.dumps(report)) == report
     assert not list(bundle.parent.glob("*.part"))
+
+
+def test_bundle_says_what_its_ranker_and_its_parts_are_worth(trained: tuple[Path, dict[str, Any]]) -> None:
+    manifest = verify(trained[0])
+    assert BundleFile.RANKER in manifest.files
+    assert manifest.ranking_features[-len(RANKER_COLUMNS) :] == RANKER_COLUMNS
+    assert manifest.metrics["ranker"]["served"]
+    parts = manifest.metrics["parts"]
+    assert {"collaborative", "sequence", "statistics", "ranker"} <= parts.keys()
+    # what is done follows what was done before: without any word of the history there is little left
+    assert parts["base models"]["click"]["auc"] > 0.005
+    card = (trained[0] / BundleFile.MODEL_CARD).read_text()
+    assert "## The ranker" in card
+    assert "## What is lost without a part" in card
 
 
 def test_model_beats_popularity_where_there_is_a_pattern(trained: tuple[Path, dict[str, Any]]) -> None:
