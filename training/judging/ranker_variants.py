@@ -20,7 +20,7 @@ from recloop.ranker import RANKER_COLUMNS, Ranker, RankerInputs
 from recloop.sequences import ACTION_CODES
 from training.judging.baselines import Material, Numbers
 from training.judging.tree_variants import grow
-from training.ranker.rows import RankerRows, RankerShape
+from training.ranker.rows import Fusion, RankerRows, RankerShape
 from training.ranker.scoring import predict_ranker, torch_score
 from training.ranker.trainer import RankerResult, train_ranker
 from training.stacking.cascade import SERVED_SHAPE, train_cascade
@@ -37,6 +37,7 @@ class RankerVariant:
 
     shape: RankerShape = SERVED_SHAPE
     with_hides: bool = True
+    most_seeds: int | None = None
 
 
 RANKER_VARIANTS: Mapping[str, RankerVariant] = {
@@ -46,6 +47,8 @@ RANKER_VARIANTS: Mapping[str, RankerVariant] = {
     "ranker, no crosses": RankerVariant(RankerShape(use_crosses=False)),
     "ranker, no time-window mask": RankerVariant(RankerShape(window_mask_hours=0)),
     "ranker, no hides in the history": RankerVariant(with_hides=False),
+    # The transformer runs once per candidate: one seed takes as long as five of the others.
+    "ranker, candidate on every row": RankerVariant(RankerShape(fusion=Fusion.CONCAT), most_seeds=1),
 }
 
 
@@ -60,7 +63,7 @@ def score_ranker(
     learned = learned.take(shown if len(shown) else np.arange(len(learned)))
     scores: dict[Head, list[Numbers]] = {head: [] for head in Head}
     costs: dict[str, Any] = {}
-    for seed in seeds:
+    for seed in seeds[: variant.most_seeds]:
         started = time.process_time()
         result = train_ranker(learned, None, variant.shape, items=table, epochs=epochs, seed=seed, device=device)
         trained = time.process_time()
