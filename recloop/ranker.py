@@ -31,7 +31,7 @@ HISTORY_INPUTS = ("items", "actions", "gaps", "dwells")
 ROW_INPUTS = ("request", "candidate", "user_codes", "context_codes", "numbers")
 """Inputs of the ONNX graph, int64 but for the float32 numbers; its output is `logits`."""
 
-BATCH_ROWS = 1_000
+BATCH_ROWS = 250
 
 
 def graph_inputs(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.errors import TrainingError
-from recloop.ranker import HISTORY_INPUTS, ROW_INPUTS, Score, cut_between, graph_inputs
+from recloop.ranker import BATCH_ROWS, HISTORY_INPUTS, ROW_INPUTS, Score, cut_between, graph_inputs
 from recloop.sequences import MAX_ACTIONS
 from training.ranker.rows import Fusion, RankerRows, RankerShape, RankerSizes
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from training.ranker.model import RankerModel
 
 
-def predict_ranker(model: RankerModel, rows: RankerRows, batch: int = 1_000) -> NDArray[np.float32]:
+def predict_ranker(model: RankerModel, rows: RankerRows, batch: int = BATCH_ROWS) -> NDArray[np.float32]:
     """Return probabilities [n, heads]; each request's history is encoded once, however many rows ask it."""
     import torch
 

@@ -52,6 +52,9 @@ class RankerSchedule:
 
 TABLE_DECAY = 10.0
 
+PIECE_ROWS = 250
+"""So many rows of a mini-batch are gone through at once."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -110,12 +113,13 @@ class RankerTrainer:
         self.model.train()
         total = 0.0
         for step, batch in enumerate(user_batches(self._rows.users, self._schedule.batch_rows, generator), start=1):
-            rows = self._rows.take(batch)
-            loss = self._loss(rows, self._youngest(len(rows.histories), generator))
-            total += loss.item() * len(batch)
-            _check(total, f"training loss became {{}} in epoch {epoch}, step {step}")
             self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            for piece in pieces(self._rows, batch):
+                rows = self._rows.take(piece)
+                loss = self._loss(rows, self._youngest(len(rows.histories), generator))
+                total += loss.item() * len(piece)
+                _check(total, f"training loss became {{}} in epoch {epoch}, step {step}")
+                (loss * (len(piece) / len(batch))).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
             self.rates.step()
@@ -129,7 +133,8 @@ class RankerTrainer:
         total = 0.0
         with torch.no_grad():
             for batch in user_batches(rows.users, self._schedule.batch_rows):
-                total += self._loss(rows.take(batch), None).item() * len(batch)
+                for piece in pieces(rows, batch):
+                    total += self._loss(rows.take(piece), None).item() * len(piece)
         return total / len(rows)
 
     def _loss(self, rows: RankerRows, youngest: torch.Tensor | None) -> torch.Tensor:
@@ -235,6 +240,20 @@ def user_batches(
     rows = np.concatenate(parts)
     labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     return [rows[first:last] for first, last in cut_between(labels, n_rows)]
+
+
+def pieces(rows: RankerRows, batch: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+    """Cut a mini-batch into pieces of whole users, long histories with long ones.
+
+    Gradients add up to those of the mini-batch. Only a piece's activations are held, and it is padded no further than
+    to its own longest history.
+    """
+    lengths = (rows.histories.items[rows.request[batch]] > 0).sum(axis=1)
+    _, own = np.unique(rows.users[batch], return_inverse=True)
+    longest = np.zeros(int(own.max(initial=-1)) + 1, dtype=np.int64)
+    np.maximum.at(longest, own, lengths)
+    order = np.lexsort((own, longest[own]))
+    return [batch[order[first:last]] for first, last in cut_between(own[order], PIECE_ROWS)]
 
 
 def _run_epoch(trainer: RankerTrainer, validation: RankerRows | None, epoch: int, epochs: int) -> Epoch:
