@@ -35,8 +35,24 @@ from recloop.ranking import (
 from recloop.sequences import RecentActions
 from recloop.statistics import Statistics
 
-N_SEQUENCE, N_CF, N_POPULAR, N_FRESH = 150, 100, 80, 20
-"""Candidates nominated by each source for one request."""
+
+@dataclass(frozen=True)
+class Nominations:
+    """How many candidates each source nominates for one request.
+
+    The sequence stands for what a user wants now, collaborative filtering for what they liked all along, the newest
+    items for what nobody could like yet.
+    """
+
+    sequence: int = 150
+    cf: int = 100
+    popular: int = 80
+    fresh: int = 20
+
+
+NOMINATIONS = Nominations()
+N_NEWEST = 200
+"""So many of the newest items race for the places of fresh ones."""
 
 Encode = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]]
 """(items, actions, gaps), each int64 [batch, n], n ≤ MAX_ACTIONS, newest last, 0 = padding → float32 [batch, d]."""
@@ -105,15 +121,17 @@ class Retriever:
         fold_in: FoldIn,
         item_vectors: NDArray[np.float32],
         encode: Encode,
+        nominations: Nominations = NOMINATIONS,
     ) -> None:
         self.items = items
+        self.nominations = nominations
         self._popularity = popularity
         self._fold_in = fold_in
         self._item_vectors = item_vectors
         self._encode = encode
         published = np.nan_to_num(items.numbers[:, -1], nan=-np.inf)
         newest = np.argsort(-published, kind="stable")
-        self._fresh = newest[np.isfinite(published[newest])][: 10 * N_FRESH]
+        self._fresh = newest[np.isfinite(published[newest])][:N_NEWEST]
 
     def retrieve(self, user: UserState, *, context: Context, exclude: Collection[str] = ()) -> Candidates:
         """Nominate candidates from all sources; items seen, hidden or excluded are never among them."""
@@ -131,19 +149,19 @@ class Retriever:
         """Nominate candidates, given the scores of the whole catalogue."""
         blocked = np.zeros(len(self.items), dtype=bool)
         blocked[self.items.rows([*user.seen_items, *user.recent.item_ids, *exclude])] = True
-        popular = self.popular(user.segment)
-        nominations = [("popular", popular, N_POPULAR), ("fresh", self._fresh, N_FRESH)]
+        popular, most = self.popular(user.segment), self.nominations
+        nominations = [("popular", popular, most.popular), ("fresh", self._fresh, most.fresh)]
         if len(user.recent):
             nominations = [
-                ("sequence", _best(sequence_scores, blocked, N_SEQUENCE), N_SEQUENCE),
-                ("cf", _best(cf_scores, blocked, N_CF), N_CF),
-                ("popular", popular, N_POPULAR),
+                ("sequence", _best(sequence_scores, blocked, most.sequence), most.sequence),
+                ("cf", _best(cf_scores, blocked, most.cf), most.cf),
+                ("popular", popular, most.popular),
                 # Few of the newest were touched: their vectors are the catalogue's word, so they race among themselves.
-                ("fresh", self._fresh[np.argsort(-sequence_scores[self._fresh], kind="stable")], N_FRESH),
+                ("fresh", self._fresh[np.argsort(-sequence_scores[self._fresh], kind="stable")], most.fresh),
             ]
         chosen: dict[int, str] = {}
-        for source, rows, most in nominations:
-            for row in rows[~blocked[rows]][:most]:
+        for source, rows, n in nominations:
+            for row in rows[~blocked[rows]][:n]:
                 chosen.setdefault(int(row), source)
         rows = np.fromiter(chosen, dtype=np.int64, count=len(chosen))
         return Candidates(rows, tuple(chosen.values()), cf_scores[rows], sequence_scores[rows])

@@ -9,7 +9,7 @@ import pytest
 
 from recloop.labels import Head
 from recloop.ranking import Context, UserState
-from recloop.recommend import FoldIn, Recommender, calibrated, cf_weight
+from recloop.recommend import FoldIn, Nominations, Recommender, calibrated, cf_weight
 from recloop.sequences import RecentActions
 from tests.recloop.conftest import AS_OF_MS, N_ITEMS
 
@@ -41,11 +41,8 @@ def test_user_without_history_gets_popular_and_fresh_items(recommender: Recommen
     assert not candidates.cf_scores.any()
 
 
-def test_new_items_race_by_what_the_user_likes_them_for(
-    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("N_SEQUENCE", "N_CF", "N_POPULAR"):
-        monkeypatch.setattr(f"recloop.recommend.{name}", 1)
+def test_new_items_race_by_what_the_user_likes_them_for(recommender: Recommender) -> None:
+    recommender.nominations = Nominations(sequence=1, cf=1, popular=1)
     n = len(recommender.items)
     likes = np.where(np.arange(n) == n - 1, 1.0, -np.arange(n, dtype=float))
     found = recommender.nominate(user("i0"), cf_scores=np.zeros(n), sequence_scores=likes)

@@ -68,15 +68,15 @@ def judge_slates(recommender: Recommender, training_set: TrainingSet, *, setting
             "Train until a later time, or on a longer span."
         )
     slates = {MODEL: model_slates(recommender, training_set, requests, settings.value_weights)}
-    known = [_in_bundle(recommender, training_set, request) for request in requests]
+    known = [in_bundle(recommender, training_set, request) for request in requests]
     slates[POPULARITY] = [_popular(recommender, request, None) for request in requests]
     slates[BY_SEGMENT] = [_popular(recommender, request, request.user.segment) for request in requests]
     users = [request.user.user_id for request in requests]
-    popularity = _shares(recommender, training_set)
+    popularity = item_shares(recommender, training_set)
     ndcg: dict[str, NDArray[np.float64]] = {}
     offline: dict[str, Any] = {}
     for name, lists in slates.items():
-        ndcg[name], offline[name] = _measure(lists, known, popularity, recommender.items)
+        ndcg[name], offline[name] = measure(lists, known, popularity, recommender.items)
     difference = bootstrap_interval(ndcg[MODEL] - ndcg[POPULARITY], groups=users, seed=settings.seed)
     offline["ndcg_difference_interval"] = [difference.low, difference.high]
     offline["n_requests"], offline["n_users"] = len(requests), len(set(users))
@@ -99,7 +99,7 @@ def model_slates(
     return slates
 
 
-def _in_bundle(recommender: Recommender, training_set: TrainingSet, request: Request) -> Ints:
+def in_bundle(recommender: Recommender, training_set: TrainingSet, request: Request) -> Ints:
     """Return the relevant items as rows of the bundle's catalogue; one that it lacks counts as missed."""
     ids = [training_set.items.ids[row] for row in request.relevant]
     return np.array([recommender.items.index.get(item_id, -1) for item_id in ids], dtype=np.int64)
@@ -111,7 +111,7 @@ def _popular(recommender: Recommender, request: Request, segment: str | None) ->
     return rows[~np.isin(rows, seen)][:K]
 
 
-def _shares(recommender: Recommender, training_set: TrainingSet) -> NDArray[np.float64]:
+def item_shares(recommender: Recommender, training_set: TrainingSet) -> NDArray[np.float64]:
     """Return each item's smoothed share of all interactions before the holdout."""
     log = training_set.interactions
     counts = np.ones(len(recommender.items))
@@ -123,9 +123,10 @@ def _shares(recommender: Recommender, training_set: TrainingSet) -> NDArray[np.f
     return shares
 
 
-def _measure(
+def measure(
     slates: list[Ints], relevant: list[Ints], shares: NDArray[np.float64], items: Items
 ) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """Return ndcg@K of each slate, and the means of all metrics; everything in rows of the bundle's catalogue."""
     hits = [np.isin(slate, wanted).tolist() for slate, wanted in zip(slates, relevant, strict=True)]
     counts = [len(wanted) for wanted in relevant]
     pairs = list(zip(hits, counts, strict=True))
