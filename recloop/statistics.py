@@ -11,7 +11,7 @@ costs more within the user than it tells about users.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
@@ -182,8 +182,7 @@ class Statistics:
             text = {Part.USER: user.user_id, Part.SURFACE: context.surface}.get(name, own.get(name))  # type: ignore[call-overload]
             return np.array([hash_text(text)], dtype=np.uint64)
 
-        known = [self.lookup(keys_of(spec, part)) for spec in self.specs]
-        return self.rates([np.broadcast_to(sums, (len(rows), N_SUMS)) for sums in known])
+        return self.rates((self.lookup(keys_of(spec, part)) for spec in self.specs), n_rows=len(rows))
 
     def lookup(self, keys: Hashes) -> Sums:
         """Return the sums of each key, zeros for one that the table lacks."""
@@ -192,14 +191,14 @@ class Statistics:
         places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where((self.keys[places] == keys)[:, None], self.sums[places], 0.0)
 
-    def rates(self, sums: Sequence[Sums]) -> NDArray[np.float32]:
-        """Return the columns from the sums of each statistic, each [n, N_SUMS]."""
-        parts = []
-        for spec, own in zip(self.specs, sums, strict=True):
+    def rates(self, sums: Iterable[Sums], *, n_rows: int) -> NDArray[np.float32]:
+        """Return the columns from the sums of each statistic, each [n_rows or 1, N_SUMS]; one at a time is held."""
+        found = np.empty((n_rows, len(self.specs), N_SUMS), dtype=np.float32)
+        for place, (spec, own) in enumerate(zip(self.specs, sums, strict=True)):
             count = own[:, :1]
-            rates = (own[:, 1:] - count * np.asarray(self.means[spec.stream])) / (count + spec.prior)
-            parts += [count, rates]
-        return np.hstack(parts).astype(np.float32)
+            found[:, place, :1] = count
+            found[:, place, 1:] = (own[:, 1:] - count * np.asarray(self.means[spec.stream])) / (count + spec.prior)
+        return found.reshape(n_rows, -1)
 
     def _item_parts(self, items: Items) -> dict[str, Hashes]:
         found = self._of_items.get(id(items))

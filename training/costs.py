@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import logging
 import resource
 import time
@@ -23,8 +25,17 @@ class Stopwatch:
         LOG.info("%s …", name)
         started = time.monotonic()
         yield
+        release_memory()
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 1)
         LOG.info("%s took %.1f s; %.0f MB at most so far", name, self.seconds[name], peak_memory_mb())
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, where the C library can: parts of very different sizes leave gaps."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def peak_memory_mb() -> float:

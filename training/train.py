@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recloop import cli
+from recloop.bundles import Manifest
 from recloop.clock import SystemClock
 from recloop.ranker import RANKER_COLUMNS
 from recloop.recommend import Recommender
@@ -106,28 +107,27 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
     with watch.part("read"):
         training_set = read_training_set(folder)
     base = train_base(training_set, settings, watch)
-
-    def ranked(end_ms: int) -> Trained:
-        return train_ranking(training_set, base, settings, watch, end_ms=end_ms)
-
-    trained = ranked(training_set.split.holdout_ms)
     judged: list[Evaluation] = []
     parts: dict[str, Any] = {}
-
-    def judge(recommender: Recommender) -> dict[str, Any]:
-        if not judged:
-            with watch.part("evaluate"):
-                judged.append(evaluate(recommender, training_set, settings=settings))
-                rows, _ = judged_rows(training_set, training_set.split.holdout_ms, training_set.split.end_ms)
-                parts.update(part_report(recommender, training_set, rows, seed=settings.seed))
-        facts = {"learned_until_ms": trained.extras.statistics.until_ms, "parts": parts}
-        return judged[0].to_dict() | facts | _costs(watch, trained)
-
     created_at = SystemClock().now()
-    manifest = write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)
+
+    def bundled(end_ms: int) -> Manifest:
+        trained = train_ranking(training_set, base, settings, watch, end_ms=end_ms)
+
+        def judge(recommender: Recommender) -> dict[str, Any]:
+            if not judged:
+                with watch.part("evaluate"):
+                    judged.append(evaluate(recommender, training_set, settings=settings))
+                    rows, _ = judged_rows(training_set, training_set.split.holdout_ms, training_set.split.end_ms)
+                    parts.update(part_report(recommender, training_set, rows, seed=settings.seed))
+            facts = {"learned_until_ms": trained.extras.statistics.until_ms, "parts": parts}
+            return judged[0].to_dict() | facts | _costs(watch, trained)
+
+        return write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)
+
+    manifest = bundled(training_set.split.holdout_ms)
     if refit_holdout:
-        trained = ranked(training_set.split.end_ms)
-        manifest = write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)
+        manifest = bundled(training_set.split.end_ms)
     return {
         "rows_in": len(training_set.interactions.items) + len(training_set.examples),
         "rows_out": len(manifest.files),

@@ -121,12 +121,13 @@ class RowStatistics:
         fixed = np.zeros_like(hours)
         if snapshots_to_ms is not None:
             fixed = snapshots_to_ms + (rows.times_ms - snapshots_to_ms) // SNAPSHOT_MS * SNAPSHOT_MS
-        sums = []
-        for spec in statistics.specs:
+
+        def sums(spec: Statistic) -> Sums:
             keys = np.broadcast_to(keys_of(spec, parts.get), len(rows))
             since = self._since(spec, keys, fixed if spec.fixed else hours, statistics.until_ms)
-            sums.append(statistics.lookup(keys) + since)
-        return statistics.rates(sums)
+            return statistics.lookup(keys) + since
+
+        return statistics.rates(map(sums, statistics.specs), n_rows=len(rows))
 
     def _since(self, spec: Statistic, keys: Hashes, moments_ms: Ints, start_ms: int) -> Sums:
         counted = self._streams[spec.stream]
