@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,10 +29,12 @@ from training.model_card import model_card
 from training.ranker.scoring import export_ranker
 from training.retrieval.sequence import export_encoder
 from training.scoring import load_bundle, load_models
-from training.stacking.cascade import Cascade
 from training.stacking.gather import BaseModels
 from training.stacking.stack import Stack
 from training.stacking.worth import Worth
+
+if TYPE_CHECKING:
+    from training.ranker.model import RankerModel
 
 N_GOLDEN = 5
 Judge = Callable[[Recommender], dict[str, Any]]
@@ -46,13 +48,13 @@ class Trained:
     base: BaseModels
     extras: Extras
     stack: Stack
-    cascade: Cascade | None = None
+    ranker: RankerModel | None = None
     ranker_worth: Worth | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that the heads read, in order."""
-        return (*ranking_features(self.extras), *(RANKER_COLUMNS if self.cascade else ()))
+        return (*ranking_features(self.extras), *(RANKER_COLUMNS if self.ranker is not None else ()))
 
 
 def write_bundle(out: Path, trained: Trained, *, created_at: datetime, seed: int, judge: Judge) -> Manifest:
@@ -92,8 +94,8 @@ def _write_models(folder: Path, trained: Trained) -> None:
     np.save(folder / BundleFile.ITEM_VECTORS, trained.base.sequence.item_vectors(), allow_pickle=False)
     export_encoder(trained.base.sequence.model, folder / BundleFile.USER_ENCODER)
     trained.extras.statistics.save(folder / BundleFile.STATISTICS)
-    if trained.cascade is not None:
-        export_ranker(trained.cascade.model, folder / BundleFile.RANKER)
+    if trained.ranker is not None:
+        export_ranker(trained.ranker, folder / BundleFile.RANKER)
     texts: dict[str, Any] = {
         BundleFile.POPULARITY: trained.training_set.popularity,
         BundleFile.VOCABULARIES: trained.extras.vocabularies.codes,

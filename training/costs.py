@@ -9,6 +9,7 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 LOG = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ class Stopwatch:
         yield
         release_memory()
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 1)
-        LOG.info("%s took %.1f s; %.0f MB at most so far", name, self.seconds[name], peak_memory_mb())
+        held, most = memory_mb(), peak_memory_mb()
+        LOG.info("%s took %.1f s; %.0f MB held, %.0f MB at most so far", name, self.seconds[name], held, most)
 
 
 def release_memory() -> None:
@@ -36,6 +38,15 @@ def release_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def memory_mb() -> float:
+    """Return the memory this process holds now; what it held at most where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return peak_memory_mb()
+    return round(pages * resource.getpagesize() / 2**20, 1)
 
 
 def peak_memory_mb() -> float:

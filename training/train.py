@@ -16,7 +16,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,9 +40,9 @@ from training.retrieval.collaborative import train_collaborative
 from training.retrieval.content import train_content
 from training.retrieval.sequence import train_sequence
 from training.source.build import build_source_set
-from training.stacking.cascade import train_cascade
+from training.stacking.cascade import Cascade
 from training.stacking.gather import BaseModels, stack_rows
-from training.stacking.stack import train_stack
+from training.stacking.stack import plan_stack, refit
 from training.stacking.worth import worth_of
 
 LOG = logging.getLogger(__name__)
@@ -163,22 +162,26 @@ def train_ranking(
         extras, rows = stack_rows(training_set, base, end_ms=end_ms, seed=seed)
     names = ranking_features(extras)
     with watch.part("stack"):
-        plain = Trained(training_set, base, extras, train_stack(rows, names=names, seed=seed))
-    if settings.ranker == "off":
-        return plain
-    with watch.part("ranker"):
-        cascade = train_cascade(
-            rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
-            vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
-        )  # fmt: skip
+        stack = plan_stack(rows, names=names, seed=seed)
+    ranker, worth = None, None
+    if settings.ranker != "off":
+        with watch.part("ranker"):
+            cascade = Cascade(
+                rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
+                vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
+            )  # fmt: skip
+            described = cascade.describe()
+        with watch.part("stack"):
+            hybrid = plan_stack(described, names=(*names, *RANKER_COLUMNS), seed=seed)
+        worth = worth_of(hybrid, stack, described, seed=seed)
+        LOG.info("the ranker: %s", worth)
+        if settings.ranker == "on" or worth.helps:
+            with watch.part("ranker"):
+                ranker = cascade.train_last()
+            rows, names, stack = described, (*names, *RANKER_COLUMNS), hybrid
     with watch.part("stack"):
-        stack = train_stack(cascade.rows, names=(*names, *RANKER_COLUMNS), seed=seed)
-    with watch.part("worth"):
-        worth = worth_of(stack, plain.stack, cascade.rows, seed=seed)
-    LOG.info("the ranker: %s", worth)
-    if settings.ranker == "on" or worth.helps:
-        return replace(plain, stack=stack, cascade=cascade, ranker_worth=worth)
-    return replace(plain, ranker_worth=worth)
+        stack = refit(stack, rows, names=names, seed=seed)
+    return Trained(training_set, base, extras, stack, ranker, worth)
 
 
 def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
@@ -190,7 +193,7 @@ def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
         "trees": {str(head): rounds for head, rounds in trained.stack.rounds.items()},
     }
     if trained.ranker_worth is not None:
-        facts["ranker"] = {"served": trained.cascade is not None, **trained.ranker_worth.to_dict()}
+        facts["ranker"] = {"served": trained.ranker is not None, **trained.ranker_worth.to_dict()}
     return facts
 
 

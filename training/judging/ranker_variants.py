@@ -23,7 +23,7 @@ from training.judging.tree_variants import grow
 from training.ranker.rows import Fusion, RankerRows, RankerShape
 from training.ranker.scoring import predict_ranker, torch_score
 from training.ranker.trainer import RankerResult, train_ranker
-from training.stacking.cascade import SERVED_SHAPE, train_cascade
+from training.stacking.cascade import SERVED_SHAPE, Cascade
 from training.stacking.ranker_rows import item_table, ranker_rows
 
 LOG = logging.getLogger(__name__)
@@ -80,18 +80,19 @@ def score_hybrid(
 ) -> tuple[dict[Head, list[Numbers]], dict[str, Any]]:
     """Return the trees' scores with the ranker's columns; the ranker is trained once, by the first seed."""
     started = time.process_time()
-    cascade = train_cascade(
+    cascade = Cascade(
         material.learned, names=material.names, vocabularies=material.extras.vocabularies, items=material.catalogue,
         vectors=material.vectors, epochs=epochs, seed=seeds[0], device=device,
     )  # fmt: skip
+    learned, model = cascade.describe(), cascade.train_last()
     spent = time.process_time() - started
     here = material.judged_here
-    ranker = Ranker(RankerInputs(material.names, material.extras.vocabularies), torch_score(cascade.model))
+    ranker = Ranker(RankerInputs(material.names, material.extras.vocabularies), torch_score(model))
     said = ranker.columns(here.matrix, here.histories, here.request, here.moments.items)
     both = replace(
         material,
         names=(*material.names, *RANKER_COLUMNS),
-        learned=cascade.rows,
+        learned=learned,
         judged=replace(material.judged, matrix=np.hstack([material.judged.matrix, said])),
     )
     scores, costs = grow(both, range(len(both.names)), seeds)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,60 +34,76 @@ CUTS = (0.4, 0.7)
 """Shares of the rows; each cut costs a training on what is before it."""
 
 
-@dataclass(frozen=True)
 class Cascade:
-    """The rows with the ranker's columns, the ranker that goes on, and how each training went."""
+    """Rankers over the rows of one stack: asked for the rows' columns first, then for the last one if it is worth it."""
 
-    rows: Rows
-    model: RankerModel
-    results: tuple[RankerResult, ...]
+    def __init__(
+        self,
+        rows: Rows,
+        *,
+        names: Sequence[str],
+        vocabularies: Vocabularies,
+        items: Items,
+        vectors: NDArray[np.float32],
+        epochs: int,
+        seed: int,
+        device: str,
+        shape: RankerShape = SERVED_SHAPE,
+        checkpoints: Path | None = None,
+    ) -> None:
+        """Take the rows apart.
 
+        Args:
+            rows: with all columns of `names`, oldest first.
+            names: of the columns.
+            vocabularies: codes of the categorical columns.
+            items: the catalogue.
+            vectors: of the base models, [items, d].
+            epochs: most of each training; the rows after a cut choose among them, and the last ranker takes their
+                choice.
+            seed: of all chance.
+            device: `auto`, `cpu` or `cuda`.
+            shape: of the ranker.
+            checkpoints: folder for one model checkpoint per training.
+        """
+        self._rows, self._inputs = rows, RankerInputs(names, vocabularies)
+        self._learned, self._table = ranker_rows(rows, self._inputs), item_table(items, vectors)
+        self._shape, self._epochs, self._seed, self._device = shape, epochs, seed, device
+        self._checkpoints = checkpoints
+        self.results: list[RankerResult] = []
 
-def train_cascade(
-    rows: Rows,
-    *,
-    names: Sequence[str],
-    vocabularies: Vocabularies,
-    items: Items,
-    vectors: NDArray[np.float32],
-    epochs: int,
-    seed: int,
-    device: str,
-    shape: RankerShape = SERVED_SHAPE,
-    checkpoints: Path | None = None,
-) -> Cascade:
-    """Train the rankers and describe the rows by them.
+    def describe(self) -> Rows:
+        """Return the rows with the ranker's columns, from one training per cut.
 
-    Args:
-        rows: with all columns of `names`, oldest first.
-        names: of the columns.
-        vocabularies: codes of the categorical columns.
-        items: the catalogue.
-        vectors: of the base models, [items, d].
-        epochs: most of each training; rows after the cut choose among them, and the last ranker takes their choice.
-        seed: of all chance.
-        device: `auto`, `cpu` or `cuda`.
-        shape: of the ranker.
-        checkpoints: folder for one model checkpoint per training.
+        Raises:
+            TrainingError: the loss stopped being a number.
+        """
+        columns = np.full((len(self._rows), len(RANKER_COLUMNS)), np.nan, dtype=np.float32)
+        places = [int(np.searchsorted(self._rows.times_ms, self._cut(share))) for share in CUTS]
+        for first, last in pairwise([*places, len(self._rows)]):
+            result = self._train(first, last, self._epochs)
+            self.results.append(result)
+            later, ranker = self._rows.take(slice(first, last)), Ranker(self._inputs, torch_score(result.model))
+            columns[first:last] = ranker.columns(later.matrix, later.histories, later.request, later.moments.items)
+        return replace(self._rows, matrix=np.hstack([self._rows.matrix, columns]))
 
-    Raises:
-        TrainingError: the loss stopped being a number.
-    """
-    inputs = RankerInputs(names, vocabularies)
-    table, learned = item_table(items, vectors), ranker_rows(rows, inputs)
-    columns = np.full((len(rows), len(RANKER_COLUMNS)), np.nan, dtype=np.float32)
-    ends = [*(int(np.quantile(rows.times_ms, share)) for share in CUTS), int(rows.times_ms[-1]) + 1]
-    results: list[RankerResult] = []
-    for place, (first, last) in enumerate(zip([*ends], [*ends[1:], ends[-1]], strict=True)):
-        before = np.flatnonzero(rows.times_ms < first)
-        after = np.flatnonzero((rows.times_ms >= first) & (rows.times_ms < last))
-        result = train_ranker(
-            learned.take(before), learned.take(after) if len(after) else None, shape, items=table,
-            epochs=epochs if len(after) else results[-1].best_epoch, seed=seed, device=device,
-            checkpoint=checkpoints / f"ranker-{place}.pt" if checkpoints else None,
+    def train_last(self) -> RankerModel:
+        """Return the ranker that learned from all rows, for as many epochs as did best after the last cut.
+
+        Raises:
+            TrainingError: the loss stopped being a number.
+        """
+        n = len(self._rows)
+        self.results.append(self._train(n, n, self.results[-1].best_epoch if self.results else self._epochs))
+        return self.results[-1].model
+
+    def _cut(self, share: float) -> float:
+        return float(np.quantile(self._rows.times_ms, share))
+
+    def _train(self, first: int, last: int, epochs: int) -> RankerResult:
+        """Train on the rows before `first` and validate on those from there to `last`, if there are any."""
+        file = None if self._checkpoints is None else self._checkpoints / f"ranker-{len(self.results)}.pt"
+        return train_ranker(
+            self._learned.take(np.arange(first)), self._learned.take(np.arange(first, last)) if first < last else None,
+            self._shape, items=self._table, epochs=epochs, seed=self._seed, device=self._device, checkpoint=file,
         )  # fmt: skip
-        results.append(result)
-        ranker = Ranker(inputs, torch_score(result.model))
-        later = rows.take(after)
-        columns[after] = ranker.columns(later.matrix, later.histories, later.request, later.moments.items)
-    return Cascade(replace(rows, matrix=np.hstack([rows.matrix, columns])), results[-1].model, tuple(results))

@@ -54,8 +54,8 @@ class Moments:
     def __len__(self) -> int:
         return len(self.items)
 
-    def take(self, rows: NDArray[np.bool_] | Ints) -> Moments:
-        """Return some rows."""
+    def take(self, rows: NDArray[np.bool_] | Ints | slice) -> Moments:
+        """Return some rows; of a slice, views."""
         return Moments(self.user_ids[rows], self.items[rows], self.surfaces[rows], self.times_ms[rows])
 
     @classmethod

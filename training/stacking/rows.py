@@ -61,8 +61,8 @@ class Rows:
         """Return the user of each row."""
         return self.moments.user_ids
 
-    def take(self, rows: NDArray[np.bool_] | Ints) -> Rows:
-        """Return some rows."""
+    def take(self, rows: NDArray[np.bool_] | Ints | slice) -> Rows:
+        """Return some rows; of a slice, views."""
         labels = {head: values[rows] for head, values in self.labels.items()}
         return Rows(
             self.matrix[rows], labels, self.moments.take(rows), self.attributes[rows], self.met[rows],

@@ -69,10 +69,15 @@ class Stack:
 
 
 def train_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:
-    """Train every head that has both classes and MIN_POSITIVES positives.
+    """Plan the stack and grow its trees on all rows; see `plan_stack`."""
+    return refit(plan_stack(rows, names=names, seed=seed), rows, names=names, seed=seed)
 
-    The newest VALIDATION_SHARE of the rows chooses size and number of the trees and calibrates; then trees are grown
-    on all rows by that plan.
+
+def plan_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:
+    """Plan every head that has both classes and MIN_POSITIVES positives; no trees are kept yet.
+
+    The newest VALIDATION_SHARE of the rows, which are sorted by time, chooses size and number of the trees and
+    calibrates.
 
     Raises:
         TrainingError: no head has.
@@ -95,13 +100,13 @@ def train_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: in
             + "; ".join(f"{head} {reason}" for head, reason in stack.skipped.items())
             + ". Train on a longer span, or on events that hold other actions."
         )
-    return refit(stack, rows, names=names, seed=seed)
+    return stack
 
 
 def split_rows(rows: Rows) -> tuple[Rows, Rows]:
-    """Return the rows that trees are planned on and the newest ones, which choose the plan and calibrate."""
-    cut = np.quantile(rows.times_ms, 1 - VALIDATION_SHARE)
-    return rows.take(rows.times_ms < cut), rows.take(rows.times_ms >= cut)
+    """Return the rows that trees are planned on and the newest ones, which choose the plan and calibrate; as views."""
+    cut = int(np.searchsorted(rows.times_ms, np.quantile(rows.times_ms, 1 - VALIDATION_SHARE)))
+    return rows.take(slice(cut)), rows.take(slice(cut, None))
 
 
 def refit(stack: Stack, rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:

@@ -10,10 +10,10 @@ import pytest
 from recloop.histories import Histories
 from recloop.labels import Head
 from recloop.ranker import RANKER_COLUMNS
-from recloop.ranking import RANKING_FEATURES, Items, Vocabularies
+from recloop.ranking import RANKING_FEATURES, Items, Matrix, Vocabularies
 from tests.recloop.conftest import tiny_items
 from training.ranker.rows import RankerShape
-from training.stacking.cascade import CUTS, Cascade, train_cascade
+from training.stacking.cascade import CUTS, Cascade
 from training.stacking.row_statistics import Moments
 from training.stacking.rows import Rows
 
@@ -44,12 +44,15 @@ def make_rows(items: Items) -> Rows:
     )
 
 
-def cascade_of(rows: Rows, items: Items, *, seed: int = 0) -> Cascade:
+def cascade_of(rows: Rows, items: Items, *, seed: int = 0) -> tuple[Cascade, Rows]:
     vectors = np.eye(len(items), 4, dtype=np.float32)
-    return train_cascade(
+    cascade = Cascade(
         rows, names=RANKING_FEATURES, vocabularies=Vocabularies({}), items=items, vectors=vectors, epochs=2, seed=seed,
         device="cpu", shape=SHAPE,
     )  # fmt: skip
+    described = cascade.describe()
+    cascade.train_last()
+    return cascade, described
 
 
 @pytest.fixture(scope="module")
@@ -58,36 +61,40 @@ def items() -> Items:
 
 
 @pytest.fixture(scope="module")
-def cascade(items: Items) -> Cascade:
+def trained(items: Items) -> tuple[Cascade, Rows]:
     return cascade_of(make_rows(items), items)
 
 
-def test_rows_before_the_first_cut_have_no_number(cascade: Cascade) -> None:
-    added = cascade.rows.matrix[:, len(RANKING_FEATURES) :]
-    assert added.shape == (N, len(RANKER_COLUMNS))
-    first = int(CUTS[0] * (N - 1))
-    assert np.isnan(added[:first]).all()
-    assert np.isfinite(added[first:]).all()
+def added(rows: Rows) -> Matrix:
+    return rows.matrix[:, len(RANKING_FEATURES) :]
+
+
+def test_rows_before_the_first_cut_have_no_number(trained: tuple[Cascade, Rows]) -> None:
+    cascade, described = trained
+    assert added(described).shape == (N, len(RANKER_COLUMNS))
+    first = int(CUTS[0] * N)
+    assert np.isnan(added(described)[:first]).all()
+    assert np.isfinite(added(described)[first:]).all()
     assert len(cascade.results) == len(CUTS) + 1
 
 
-def test_later_outcomes_change_no_earlier_number(cascade: Cascade, items: Items) -> None:
+def test_later_outcomes_change_no_earlier_number(trained: tuple[Cascade, Rows], items: Items) -> None:
     rows = make_rows(items)
-    changed = int(CUTS[1] * N) + 1
+    second = int(CUTS[1] * N)
     later = rows.labels[Head.CLICK].copy()
-    later[changed:] = 1 - later[changed:]
-    again = cascade_of(dataclasses.replace(rows, labels=rows.labels | {Head.CLICK: later}), items)
-    place = slice(len(RANKING_FEATURES), None)
+    later[second + 1 :] = 1 - later[second + 1 :]
+    again, described = cascade_of(dataclasses.replace(rows, labels=rows.labels | {Head.CLICK: later}), items)
     # The rows after the second cut chose among epochs; before it nobody has seen them.
-    second = int(CUTS[1] * (N - 1))
-    np.testing.assert_array_equal(again.rows.matrix[:second, place], cascade.rows.matrix[:second, place])
-    assert cascade.results[0].curve[0].training_loss == again.results[0].curve[0].training_loss
-    assert cascade.results[-1].curve[0].training_loss != again.results[-1].curve[0].training_loss
+    np.testing.assert_array_equal(added(described)[:second], added(trained[1])[:second])
+    losses, changed = ([result.curve[0].training_loss for result in one.results] for one in (trained[0], again))
+    assert changed[0] == losses[0]
+    assert changed[-1] != losses[-1]
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(cascade: Cascade, items: Items) -> None:
-    place = slice(len(RANKING_FEATURES), None)
-    again = cascade_of(make_rows(items), items)
-    np.testing.assert_allclose(again.rows.matrix[:, place], cascade.rows.matrix[:, place], atol=1e-6)
-    other = cascade_of(make_rows(items), items, seed=1)
-    assert np.nanmax(np.abs(other.rows.matrix[:, place] - cascade.rows.matrix[:, place])) > 1e-3
+def test_the_same_seed_gives_the_same_numbers_and_another_gives_others(
+    trained: tuple[Cascade, Rows], items: Items
+) -> None:
+    _, again = cascade_of(make_rows(items), items)
+    np.testing.assert_allclose(added(again), added(trained[1]), atol=1e-6)
+    _, other = cascade_of(make_rows(items), items, seed=1)
+    assert np.nanmax(np.abs(added(other) - added(trained[1]))) > 1e-3
