@@ -35,7 +35,7 @@ CUTS = (0.4, 0.7)
 
 
 class Cascade:
-    """Rankers over the rows of one stack: asked for the rows' columns first, then for the last one if it is worth it."""
+    """Rankers over the rows of one stack: asked for the rows' columns first, then for the last if it is worth it."""
 
     def __init__(
         self,
