@@ -5,10 +5,9 @@ from __future__ import annotations
 from airflow.sdk import DAG, Param
 
 from orchestration.command import CommandOperator
-from orchestration.defaults import DEFAULT_ARGS, GPU_POOL, UNTIL, Tag, at, documentation, moment, training_folder
+from orchestration.defaults import DEFAULT_ARGS, GPU_POOL, UNTIL, Tag, at, documentation, moment, pick, training_folder
 from recloop import commands
 
-DEVICES = ["auto", "cpu", "cuda"]
 TRAINING_SET, BUNDLE = training_folder("set"), training_folder("bundle")
 
 with DAG(
@@ -21,13 +20,10 @@ with DAG(
     tags=[Tag.MODELS],
     params={
         "until": moment("Until", "Train on what came before; empty: the moment of the run."),
-        "epochs": Param(
-            0, type="integer", minimum=0, title="Epochs", description="Most epochs of the transformer; 0: the setting."
-        ),
-        "device": Param(DEVICES[0], enum=DEVICES, type="string", title="Device", description="auto: the setting's."),
-        "promote": Param(
-            True, type="boolean", title="Promote", description="Hold the gate and, when it holds, move `champion`."
-        ),
+        "epochs": Param(0, type="integer", minimum=0, title="Epochs", description="Of the transformer; 0: as set."),
+        "device": pick("Device", ["auto", "cpu", "cuda"], "auto: the setting's."),
+        "ranker": pick("Ranker", ["as set", "auto", "on", "off"], "auto: kept if the trees are better with it."),
+        "promote": Param(True, type="boolean", title="Promote", description="Hold the gate, then move `champion`."),
     },
     doc_md=documentation(
         purpose="Trains on everything before `until`, evaluates on later time than it trained on, holds the gate.",
@@ -44,6 +40,7 @@ with DAG(
             out=BUNDLE,
             epochs="{{ params.epochs or '' }}",
             device="{{ params.device | replace('auto', '') }}",
+            ranker="{{ params.ranker | replace('as set', '') }}",
         ),
         pool=GPU_POOL,
     )

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
 
@@ -30,7 +31,11 @@ from recloop.sources import FORMS
 
 N_PROBES = 200
 QUICK = ["--limit", "20000", "--live", "500"]
-QUICK_PROBES, QUICK_EPOCHS = 20, 1
+QUICK_PROBES = 20
+FORM: dict[str, Any] = {"ranker": "off"}
+"""On the demo's data trees are not better with a ranker, and to find that out takes a minute per training."""
+
+QUICK_FORM: dict[str, Any] = {"epochs": 1, "ranker": "on"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +63,8 @@ def run_demo(settings: Settings, args: argparse.Namespace) -> int:
         data = prepare(settings, args.data, QUICK if args.quick else [])
         steps.show_data(demo, data)
         steps.start_stack(demo)
-        run_loop(demo, data, n_probes=QUICK_PROBES if args.quick else N_PROBES, epochs=QUICK_EPOCHS * args.quick)
+        n_probes, form = (QUICK_PROBES, QUICK_FORM) if args.quick else (N_PROBES, FORM)
+        run_loop(demo, data, n_probes=n_probes, form=form)
     report.peak_memory_mb = memory.peak_mb
     report.total_seconds = round(time.monotonic() - started, 1)
     path = settings.var_dir / "demo" / "report.json"
@@ -73,13 +79,13 @@ def run_demo(settings: Settings, args: argparse.Namespace) -> int:
     return 0
 
 
-def run_loop(demo: Demo, data: PreparedData, *, n_probes: int, epochs: int) -> None:
-    """Go once round the loop, and once more on what came in; `epochs` 0 means the setting's."""
+def run_loop(demo: Demo, data: PreparedData, *, n_probes: int, form: dict[str, Any]) -> None:
+    """Go once round the loop, and once more on what came in; `form` is that of the DAG train_model."""
     loop_started = datetime.now(UTC)
     first = steps.first_model(demo, data)
     if first is None:
         steps.ingest_history(demo, data)
-        first = steps.train(demo, data.live_first, epochs=epochs)
+        first = steps.train(demo, data.live_first, form=form)
     serve(demo, first)
     data.mark_ingested()
     steps.replay_live(demo, data)
@@ -89,7 +95,7 @@ def run_loop(demo: Demo, data: PreparedData, *, n_probes: int, epochs: int) -> N
     users = sorted({event["user_id"] for event in data.live_events()})
     with SteadyTraffic(demo.settings, users) as traffic, watch_swap(demo.settings) as swap:
         steps.ingest_live(demo, data, loop_started)
-        second = steps.train(demo, until, epochs=epochs)
+        second = steps.train(demo, until, form=form)
         by_hand = serve(demo, second)
         steps.roll_back_and_forward(demo, first, second)
     demo.report.swap_seconds = by_hand if by_hand is not None else swap.seconds

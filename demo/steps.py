@@ -130,15 +130,15 @@ def compute_features(demo: Demo, start: datetime) -> None:
     demo.dag("features_daily", {"start": format_time(first), "end": format_time(today), "as_scheduled": True})
 
 
-def train(demo: Demo, until: datetime, *, epochs: int) -> str:
-    """Train, evaluate, register and gate through the DAG train_model; return the registered version.
+def train(demo: Demo, until: datetime, *, form: dict[str, Any]) -> str:
+    """Train, evaluate, register and gate through the DAG train_model; `form` is filled in; return the version.
 
     A gate that refuses is no failure of the demo: it is said, and kept in the report.
     """
     demo.say("Training collaborative filtering, the transformer and LightGBM through the DAG train_model.")
     refused = None
     try:
-        results = demo.dag("train_model", {"until": format_time(until), "epochs": epochs, "promote": True})
+        results = demo.dag("train_model", {"until": format_time(until), "promote": True, **form})
     except DagRunFailed as failure:
         if failure.task_id != "promote" or GATE not in str(failure):
             raise

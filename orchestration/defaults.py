@@ -46,6 +46,11 @@ def at(cron: str, *, interval: timedelta = timedelta()) -> CronTriggerTimetable:
     return CronTriggerTimetable(cron, timezone="UTC", interval=interval, run_immediately=timedelta(minutes=1))
 
 
+def pick(title: str, values: list[str], description: str) -> Param:
+    """Return a form field with some values to choose from; the first is chosen at the start."""
+    return Param(values[0], enum=values, type="string", title=title, description=description)
+
+
 def moment(title: str, description: str) -> Param:
     """Return a form field for an optional point in time: null or nothing where it is left empty."""
     schema = {"type": ["null", "string"], "format": "date-time", "pattern": RFC_3339, "title": title}

@@ -58,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle; replaced when it exists")
     parser.add_argument("--epochs", type=int, help="most epochs of the transformer (default: RECLOOP_EPOCHS)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: RECLOOP_DEVICE")
+    parser.add_argument(
+        "--ranker",
+        choices=("auto", "on", "off"),
+        help="auto: kept if the trees are better with it (default: RECLOOP_RANKER)",
+    )
     parser.add_argument("--seed", type=int, help="default: RECLOOP_SEED")
     args = parser.parse_args(argv)
     if bool(args.data) != bool(args.until):
@@ -66,7 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         # OpenMP's threads spin while they wait; beside other processes that made training fifteen times slower.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        given = {name: getattr(args, name) for name in ("epochs", "device", "seed") if getattr(args, name) is not None}
+        given = {
+            name: getattr(args, name)
+            for name in ("epochs", "device", "ranker", "seed")
+            if getattr(args, name) is not None
+        }
         settings = Settings.model_validate(load_settings().model_dump() | given)
         if args.data:
             report = train_on_source(args.data, args.until, args.out, settings=settings)

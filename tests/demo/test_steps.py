@@ -47,8 +47,8 @@ def demo(settings: Settings) -> Demo:
 def test_passed_gate_gives_the_offline_metrics(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = RunsEndIn()
     monkeypatch.setattr(demo, "dag", runs)
-    assert steps.train(demo, datetime(2026, 5, 1, tzinfo=UTC), epochs=2) == "3"
-    assert runs.asked == [("train_model", {"until": "2026-05-01T00:00:00.000Z", "epochs": 2, "promote": True})]
+    assert steps.train(demo, datetime(2026, 5, 1, tzinfo=UTC), form={"epochs": 2}) == "3"
+    assert runs.asked == [("train_model", {"until": "2026-05-01T00:00:00.000Z", "promote": True, "epochs": 2})]
     assert demo.report.gate == ["version 3 passed"]
     assert demo.report.offline["champion"] == OFFLINE["model"]
 
@@ -57,7 +57,7 @@ def test_refusing_gate_is_said_and_the_champions_metrics_stay(demo: Demo, monkey
     refused = DagRunFailed("promote failed: PromotionRefused: 0.1 < 0.2", task_id="promote", results=TRAINED)
     monkeypatch.setattr(demo, "dag", RunsEndIn(refused))
     demo.report.offline = {"champion": {"ndcg_at_10": 0.5}}
-    assert steps.train(demo, datetime(2026, 5, 1, tzinfo=UTC), epochs=0) == "3"
+    assert steps.train(demo, datetime(2026, 5, 1, tzinfo=UTC), form={}) == "3"
     assert demo.report.gate == ["version 3 refused"]
     assert demo.report.offline == {"champion": {"ndcg_at_10": 0.5}}
     assert "PromotionRefused: 0.1 < 0.2" in demo.console.export_text()
@@ -71,7 +71,7 @@ def test_any_other_failure_ends_the_demo(
 ) -> None:
     monkeypatch.setattr(demo, "dag", RunsEndIn(DagRunFailed(message, task_id=task_id, results=TRAINED)))
     with pytest.raises(DagRunFailed, match=message):
-        steps.train(demo, datetime(2026, 5, 1, tzinfo=UTC), epochs=0)
+        steps.train(demo, datetime(2026, 5, 1, tzinfo=UTC), form={})
 
 
 def test_features_are_of_whole_days_only(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:

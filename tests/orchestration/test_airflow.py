@@ -112,7 +112,9 @@ def test_failed_task_is_not_tried_again_where_that_is_vain_and_is_alerted(
 
 
 @pytest.mark.parametrize(
-    "conf", [{"epochs": -1}, {"device": "tpu"}, {"until": "yesterday"}, {"promote": "maybe"}], ids=str
+    "conf",
+    [{"epochs": -1}, {"device": "tpu"}, {"ranker": "maybe"}, {"until": "yesterday"}, {"promote": "maybe"}],
+    ids=str,
 )
 def test_form_refuses_what_makes_no_sense(airflow: httpx.Client, conf: dict[str, Any]) -> None:
     answer = airflow.post("/api/v2/dags/train_model/dagRuns", json={"logical_date": None, "conf": conf})
