@@ -69,6 +69,12 @@ class Histories:
         return Histories(*(part[requests, -width:] for part in self.parts))
 
     @classmethod
+    def blank(cls, n: int) -> Histories:
+        """Return n histories without an action, MAX_ACTIONS long; the integers are narrow: many are kept."""
+        narrow = (np.zeros((n, MAX_ACTIONS), dtype=np.int8) for _ in range(3))
+        return cls(np.zeros((n, MAX_ACTIONS), dtype=np.int32), *narrow)
+
+    @classmethod
     def of(cls, parts: Sequence[Histories]) -> Histories:
         """Return all histories of the parts, which are of one length, in their order."""
         return cls(*(np.concatenate(arrays) for arrays in zip(*(part.parts for part in parts), strict=True)))
@@ -77,12 +83,9 @@ class Histories:
 def encode_histories(asked: Sequence[tuple[RecentActions, int]], items: Items) -> Histories:
     """Return the histories of requests, each its actions and its moment, [len(asked), MAX_ACTIONS].
 
-    An item that the catalogue lacks is left out. The integers are narrow: many are kept.
+    An item that the catalogue lacks is left out.
     """
-    found = Histories(
-        np.zeros((len(asked), MAX_ACTIONS), dtype=np.int32),
-        *(np.zeros((len(asked), MAX_ACTIONS), dtype=np.int8) for _ in range(3)),
-    )
+    found = Histories.blank(len(asked))
     for place, (recent, now_ms) in enumerate(asked):
         known = [at for at, item_id in enumerate(recent.item_ids) if item_id in items.index][-MAX_ACTIONS:]
         if not known:

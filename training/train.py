@@ -13,6 +13,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -108,19 +109,21 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
     With `refit_holdout` the metrics are those of the models before it, and the bundle's trees and statistics know the
     holdout too: what is served tomorrow should know yesterday. Two bundles made so cannot be compared on that holdout.
 
+    The models of each epoch are kept beside `out` until the bundle is whole: a run that was killed goes on from there.
+
     Raises:
-        TrainingError: the training set cannot be used, or the loss stopped being a number; nothing is written then.
+        TrainingError: the training set cannot be used, or the loss stopped being a number; no bundle is written then.
     """
-    started, watch = time.monotonic(), Stopwatch()
+    started, watch, checkpoints = time.monotonic(), Stopwatch(), out.with_name(f"{out.name}.checkpoints")
     with watch.part("read"):
         training_set = read_training_set(folder)
-    base = train_base(training_set, settings, watch)
+    base = train_base(training_set, settings, watch, checkpoints)
     judged: list[Evaluation] = []
     parts: dict[str, Any] = {}
     created_at = SystemClock().now()
 
     def bundled(end_ms: int) -> Manifest:
-        trained = train_ranking(training_set, base, settings, watch, end_ms=end_ms)
+        trained = train_ranking(training_set, base, settings, watch, checkpoints / str(end_ms), end_ms=end_ms)
 
         def judge(recommender: Recommender) -> dict[str, Any]:
             if not judged:
@@ -136,6 +139,7 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
     manifest = bundled(training_set.split.holdout_ms)
     if refit_holdout:
         manifest = bundled(training_set.split.end_ms)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return {
         "rows_in": len(training_set.interactions.items) + len(training_set.examples),
         "rows_out": len(manifest.files),
@@ -148,19 +152,30 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
     }
 
 
-def train_base(training_set: TrainingSet, settings: Settings, watch: Stopwatch) -> BaseModels:
+def train_base(
+    training_set: TrainingSet, settings: Settings, watch: Stopwatch, checkpoints: Path | None = None
+) -> BaseModels:
     """Train the models that retrieve, on the base span; items that nobody touched get vectors from the catalogue."""
     with watch.part("collaborative"):
         collaborative = train_collaborative(training_set, seed=settings.seed)
     with watch.part("sequence"):
-        sequence = train_sequence(training_set, epochs=settings.epochs, seed=settings.seed, device=settings.device)
+        sequence = train_sequence(
+            training_set, epochs=settings.epochs, seed=settings.seed, device=settings.device,
+            checkpoint=checkpoints / "sequence.pt" if checkpoints else None,
+        )  # fmt: skip
     with watch.part("content"):
         content = train_content(training_set, collaborative, sequence, seed=settings.seed)
     return BaseModels(content.collaborative, content.sequence)
 
 
 def train_ranking(
-    training_set: TrainingSet, base: BaseModels, settings: Settings, watch: Stopwatch, *, end_ms: int
+    training_set: TrainingSet,
+    base: BaseModels,
+    settings: Settings,
+    watch: Stopwatch,
+    checkpoints: Path | None = None,
+    *,
+    end_ms: int,
 ) -> Trained:
     """Train what ranks on the rows from the stack span's start to an end.
 
@@ -178,6 +193,7 @@ def train_ranking(
             cascade = Cascade(
                 rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
                 vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
+                checkpoints=checkpoints,
             )  # fmt: skip
             described = cascade.describe()
         with watch.part("stack"):

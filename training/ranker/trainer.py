@@ -21,7 +21,7 @@ from recloop.clock import MS_PER_HOUR
 from recloop.errors import TrainingError
 from recloop.histories import gap_buckets
 from recloop.ranker import cut_between
-from training.ranker.checkpoint import read_checkpoint, run_identity, write_checkpoint
+from training.checkpoint import read_checkpoint, run_identity, write_checkpoint
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.retrieval.sequence import N_THREADS, choose_device
 from training.retrieval.sequence_trainer import LEAST_STEPS

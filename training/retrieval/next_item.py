@@ -60,7 +60,7 @@ def fit(
     best = copy.deepcopy(model.state_dict())
     for epoch in range(1, epochs + 1):
         started, cpu_started = time.monotonic(), time.process_time()
-        trainer.run_epoch()
+        trainer.run_epoch(epoch)
         seconds, cpu_seconds = seconds + time.monotonic() - started, cpu_seconds + time.process_time() - cpu_started
         ranks = rank_targets(model, learned, held_back)
         figures.append(EpochFigures(epoch, ndcg(ranks, 10), hit_rate(ranks, 10), seconds, cpu_seconds))

@@ -11,7 +11,7 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from recloop.errors import TrainingError
 from recloop.recommend import Encode
 from recloop.sequences import MAX_ACTIONS
+from training.checkpoint import read_checkpoint, run_identity, write_checkpoint
 from training.data.dataset import TrainingSet
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
 from training.retrieval.windows import make_windows
@@ -62,8 +63,10 @@ def choose_device(wanted: str) -> str:
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def train_sequence(training_set: TrainingSet, *, epochs: int, seed: int, device: str = "auto") -> SequenceResult:
-    """Train on the base span.
+def train_sequence(
+    training_set: TrainingSet, *, epochs: int, seed: int, device: str = "auto", checkpoint: Path | None = None
+) -> SequenceResult:
+    """Train on the base span, and go on from `checkpoint` where it is of this very run.
 
     Raises:
         TrainingError: no user liked two items there; or the loss stopped being a number (nothing is kept then).
@@ -87,17 +90,34 @@ def train_sequence(training_set: TrainingSet, *, epochs: int, seed: int, device:
         )
     model = SequenceModel(len(training_set.items)).to(where)
     trainer = SequenceTrainer(model, training, Schedule(epochs), device=where, seed=seed)
-    losses, best = [], copy.deepcopy(model.state_dict())
-    for epoch in range(epochs):
-        trainer.run_epoch()
+    run = run_identity((training, validation), (epochs, seed, len(training_set.items))) if checkpoint else ""
+    losses, best = _resumed(model, trainer, checkpoint, run, where)
+    while len(losses) < epochs and not _has_settled(losses):
+        trainer.run_epoch(len(losses) + 1)
         losses.append(trainer.loss_of(validation))
-        LOG.info("transformer epoch %d of %d: validation loss %.4f", epoch + 1, epochs, losses[-1])
+        LOG.info("transformer epoch %d of %d: validation loss %.4f", len(losses), epochs, losses[-1])
         if losses[-1] == min(losses):
             best = copy.deepcopy(model.state_dict())
-        if _has_settled(losses):
-            break
+        if checkpoint:
+            parts: dict[str, Any] = {"model": model, "optimizer": trainer.optimizer, "rates": trainer.rates}
+            state = {name: part.state_dict() for name, part in parts.items()}
+            write_checkpoint(checkpoint, run, {"best": best, "losses": losses, **state})
     model.load_state_dict(best)
     return SequenceResult(model.eval(), losses, int(np.argmin(losses)) + 1, where)
+
+
+def _resumed(
+    model: SequenceModel, trainer: SequenceTrainer, checkpoint: Path | None, run: str, device: str
+) -> tuple[list[float], dict[str, Any]]:
+    """Return the losses so far and the best epoch's weights, model and trainer set to go on from there."""
+    state = read_checkpoint(checkpoint, run, device) if checkpoint else None
+    if state is None:
+        return [], copy.deepcopy(model.state_dict())
+    model.load_state_dict(state["model"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.rates.load_state_dict(state["rates"])
+    LOG.info("the transformer goes on after epoch %d of the checkpoint %s", len(state["losses"]), checkpoint)
+    return state["losses"], state["best"]
 
 
 def _has_settled(losses: list[float]) -> bool:

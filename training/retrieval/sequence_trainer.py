@@ -47,13 +47,13 @@ class SequenceTrainer:
         import torch
 
         self._model, self._windows, self._device, self._batch_size = model, windows, device, schedule.batch_size
-        self._generator = np.random.default_rng(seed)
+        self._seed = seed
         self._per_epoch = min(len(windows), schedule.windows_per_epoch)
         rate = schedule.learning_rate
-        self._optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=schedule.weight_decay)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=schedule.weight_decay)
         n_steps = schedule.epochs * math.ceil(self._per_epoch / schedule.batch_size)
-        self._rates = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, max_lr=rate, total_steps=max(n_steps, LEAST_STEPS), pct_start=0.1
+        self.rates = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, max_lr=rate, total_steps=max(n_steps, LEAST_STEPS), pct_start=0.1
         )
         counts = np.bincount(windows.targets[windows.targets > 0] - 1, minlength=model.bias.shape[0])
         with torch.no_grad():
@@ -61,31 +61,36 @@ class SequenceTrainer:
             model.bias.copy_(torch.as_tensor(np.log(counts + 1.0) - np.log(counts + 1.0).mean()))
         self._chances = torch.as_tensor((counts + 1.0) / (counts + 1.0).sum(), device=device, dtype=torch.float32)
 
-    def run_epoch(self) -> None:
+    def run_epoch(self, epoch: int) -> None:
         """Learn from every window once, or from a draw of them where there are more than the schedule allows.
+
+        All chance comes from the seed and the epoch's number, so that a run can go on where it was cut.
 
         Raises:
             TrainingError: the loss stopped being a number; the weights are then worthless.
         """
         import torch
 
+        generator = np.random.default_rng([self._seed, epoch])
+        torch.manual_seed(int(generator.integers(2**62)))
         self._model.train()
-        rows = self._generator.permutation(len(self._windows))[: self._per_epoch]
+        rows = generator.permutation(len(self._windows))[: self._per_epoch]
         # Windows of like length together: less padding. Which come together is still by chance.
         lengths = (self._windows.items[rows] > 0).sum(axis=1)
-        batches = [rows[part] for part in _like_lengths(lengths, self._batch_size, self._generator)]
+        batches = [rows[part] for part in _like_lengths(lengths, self._batch_size, generator)]
         for batch in batches:
             loss = self._loss(self._windows.take(batch), sampled=len(self._chances) > FULL_SOFTMAX_ITEMS)
             if not bool(torch.isfinite(loss)):
                 raise TrainingError(
-                    f"the transformer's loss became {loss.item()}; the last good model stays, nothing is registered. "
-                    "Look for numbers out of range in the training set, or lower the learning rate."
+                    f"the transformer's loss became {loss.item()}; the last good model stays, the checkpoint is as the "
+                    "last good epoch left it, and nothing is registered. Look for numbers out of range in the training "
+                    "set, or lower the learning rate."
                 )
-            self._optimizer.zero_grad()
+            self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
-            self._optimizer.step()
-            self._rates.step()
+            self.optimizer.step()
+            self.rates.step()
 
     def loss_of(self, windows: Windows) -> float:
         """Return the loss per target over the whole catalogue, dropout off."""

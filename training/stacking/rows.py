@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recloop.extras import ATTRIBUTE, Extras, as_number
 from recloop.histories import Histories
 from recloop.labels import Head
-from recloop.ranking import Context, Items, Matrix, Vocabularies, ranking_matrix
+from recloop.ranking import RANKING_FEATURES, Context, Items, Matrix, Vocabularies, ranking_matrix
 from recloop.recommend import Recommender, Retriever
 from recloop.tables import Column, Origin
 from training.data.dataset import Ints, TrainingSet
@@ -110,15 +110,18 @@ def example_rows(
     `counted` is what those columns are counted by, where the caller has it already.
     """
     examples = training_set.examples
-    matrices: list[Matrix] = []
-    histories: list[Histories] = []
     requests = list(training_set.requests(rows))
+    # Filled in place: small arrays kept from each batch would lie between its large ones and hold their memory.
+    matrix = np.empty((len(rows), len(RANKING_FEATURES)), dtype=np.float32)
+    histories = Histories.blank(len(requests))
+    row = 0
     for first in range(0, len(requests), BATCH):
         group = requests[first : first + BATCH]
         asked = [
             (training_set.user_state(int(own[0]), with_seen=False), training_set.context(int(own[0]))) for own in group
         ]
-        histories.append(retriever.histories(asked))
+        for whole, part in zip(histories.parts, retriever.histories(asked).parts, strict=True):
+            whole[first : first + len(group)] = part
         ids = [training_set.items.ids[row] for row in examples.items[np.concatenate(group)]]
         cf_scores, sequence_scores = retriever.pair_scores(
             asked, np.repeat(np.arange(len(group)), [*map(len, group)]), ids
@@ -127,25 +130,24 @@ def example_rows(
         for own, (user, context) in zip(group, asked, strict=True):
             items = examples.items[own]
             known = np.hstack([examples.item_numbers[own], training_set.items.numbers[items][:, -2:]])
-            matrices.append(
-                ranking_matrix(
-                    user,
-                    training_set.items,
-                    items,
-                    context=context,
-                    vocabularies=vocabularies,
-                    cf_scores=cf_scores[place : place + len(own)],
-                    sequence_scores=sequence_scores[place : place + len(own)],
-                    item_numbers=known,
-                    item_as_of_ms=_ages(examples.item_as_of_ms[own], context),
-                )
+            matrix[row : row + len(own)] = ranking_matrix(
+                user,
+                training_set.items,
+                items,
+                context=context,
+                vocabularies=vocabularies,
+                cf_scores=cf_scores[place : place + len(own)],
+                sequence_scores=sequence_scores[place : place + len(own)],
+                item_numbers=known,
+                item_as_of_ms=_ages(examples.item_as_of_ms[own], context),
             )
+            row += len(own)
             place += len(own)
     moments = Moments(examples.user_ids[rows], examples.items[rows], examples.surfaces[rows], examples.times_ms[rows])
     labels = {head: examples.labels[head][rows] for head in Head}
     found = Rows(
-        np.vstack(matrices), labels, moments, examples.attributes[rows], ~examples.sampled[rows],
-        shown(training_set, rows), Histories.of(histories), np.repeat(np.arange(len(requests)), [*map(len, requests)]),
+        matrix, labels, moments, examples.attributes[rows], ~examples.sampled[rows],
+        shown(training_set, rows), histories, np.repeat(np.arange(len(requests)), [*map(len, requests)]),
     )  # fmt: skip
     if not isinstance(retriever, Recommender):
         return found

@@ -40,8 +40,8 @@ def test_overfits_32_windows(training_set: TrainingSet, windows: Windows) -> Non
     model = SequenceModel(len(training_set.items), Shape(dropout=0.0))
     trainer = SequenceTrainer(model, few, Schedule(epochs=120), seed=0)
     before = trainer.loss_of(few)
-    for _ in range(120):
-        trainer.run_epoch()
+    for epoch in range(120):
+        trainer.run_epoch(epoch)
     assert trainer.loss_of(few) < before / 2
 
 
@@ -81,7 +81,7 @@ def test_loss_that_is_no_number_stops_the_run(training_set: TrainingSet, windows
     model = SequenceModel(len(training_set.items))
     trainer = SequenceTrainer(model, windows, Schedule(epochs=3, learning_rate=1e30), seed=3)
     with pytest.raises(TrainingError, match="loss became"):
-        trainer.run_epoch()
+        trainer.run_epoch(1)
 
 
 @pytest.mark.parametrize("epochs", [1, 10])
@@ -91,8 +91,38 @@ def test_a_schedule_of_few_steps_can_be_run(training_set: TrainingSet, windows: 
 
     model = SequenceModel(len(training_set.items))
     trainer = SequenceTrainer(model, windows.take(np.arange(8)), Schedule(epochs), seed=1)
-    for _ in range(epochs):
-        trainer.run_epoch()
+    for epoch in range(epochs):
+        trainer.run_epoch(epoch)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TrainingError])
+def test_run_that_was_cut_goes_on_to_what_it_would_have_been(
+    training_set: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    import torch
+
+    from training.retrieval.sequence_trainer import SequenceTrainer
+
+    def fit(checkpoint: Path | None = None) -> Any:
+        return train_sequence(training_set, epochs=3, seed=3, device="cpu", checkpoint=checkpoint)
+
+    whole, done = fit(), SequenceTrainer.run_epoch
+
+    def cut(self: SequenceTrainer, epoch: int) -> None:
+        if epoch == 3:
+            raise error
+        done(self, epoch)
+
+    monkeypatch.setattr(SequenceTrainer, "run_epoch", cut)
+    with pytest.raises(error):
+        fit(tmp_path / "sequence.pt")
+    asked: list[int] = []
+    monkeypatch.setattr(SequenceTrainer, "run_epoch", lambda self, epoch: (asked.append(epoch), done(self, epoch)))
+    torch.manual_seed(99)
+    resumed = fit(tmp_path / "sequence.pt")
+    assert asked == [3]
+    assert resumed.losses == pytest.approx(whole.losses, abs=1e-6)
+    np.testing.assert_allclose(resumed.item_vectors(), whole.item_vectors(), atol=1e-6)
 
 
 def test_sampled_loss_learns_too(training_set: TrainingSet, result: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The ranker's model checkpoint: one file, whole or not there, that only the run which wrote it goes on from.
+"""A model checkpoint: one file, whole or not there, that only the run which wrote it goes on from.
 
 Written by `torch.save` and read with `weights_only`, so that reading runs no code of the file.
 """
@@ -49,10 +49,10 @@ def read_checkpoint(path: Path, run: str, device: str) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        LOG.warning("checkpoint %s cannot be read (%s); the ranker starts anew", path, error)
+        LOG.warning("checkpoint %s cannot be read (%s); training starts anew", path, error)
         return None
     if state.get("run") != run:
-        LOG.warning("checkpoint %s is of a run with other data or settings; the ranker starts anew", path)
+        LOG.warning("checkpoint %s is of a run with other data or settings; training starts anew", path)
         return None
     return state
 

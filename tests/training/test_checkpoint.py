@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.ranker_maker import SMALL, make_items, make_rows
-from training.ranker.checkpoint import read_checkpoint, run_identity, write_checkpoint
+from training.checkpoint import read_checkpoint, run_identity, write_checkpoint
 
 
 def test_what_was_written_is_read_by_the_same_run_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
