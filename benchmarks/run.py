@@ -16,7 +16,7 @@ from recloop.commands import python
 from recloop.settings import PROJECT_DIR, Environment
 
 ENVIRONMENTS = {"streaming": Environment.STREAMING}
-LEFT_OUT = {"run", "__init__", "cold_items", "narrowness", "rectools", "rectools_sasrec"}
+LEFT_OUT = {"run", "__init__", "action_budget", "cold_items", "narrowness", "rectools", "rectools_sasrec"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

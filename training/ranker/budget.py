@@ -85,8 +85,6 @@ def keep(histories: Histories, budget: int, priorities: Priorities) -> Histories
     """
     _check(budget)
     width = histories.items.shape[1]
-    if width <= budget:
-        return histories
     known, negative = histories.items > 0, priorities.negative[histories.actions]
     # Newest first within a rank: no two actions of a history are equal.
     wanted = priorities.ranks[histories.actions] * width + np.arange(width)[::-1]
