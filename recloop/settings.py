@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     ranker_epochs: int = Field(1, ge=1, description="Most epochs of the ranker; it overfits after one or two.")
     seed: int = Field(17, description="Seed that every random choice is derived from.")
     gate_min_ndcg_difference: float = Field(
-        -0.002, description="Smallest ndcg@10 difference, challenger minus champion, that the gate lets pass."
+        -0.01, description="Smallest ndcg@10 difference, challenger minus champion, that the gate lets pass."
     )
 
     attribution_window_hours: int = Field(24, ge=1, description="How long after an impression an interaction counts.")

@@ -18,16 +18,22 @@ from training.register import register
 from training.registry import ACCEPTED_TAG, PREVIOUS_CHAMPION_TAG, TRAINING_SET_TAG, open_registry
 
 USERS = [f"u{row // 2}" for row in range(200)]
-NOISE = np.random.default_rng(0).normal(0, 0.01, 200)
+ROWS = np.arange(200)
+SLICES = {"user=new": ROWS < 80, "user=light": (ROWS >= 80) & (ROWS < 190), "user=heavy": ROWS >= 190}
 
 
-def evaluation(model: float, popularity: float = 0.2) -> Evaluation:
-    ndcg = {MODEL: np.full(200, model) + NOISE, POPULARITY: np.full(200, popularity)}
-    return Evaluation(user_ids=USERS, ndcg=ndcg, offline={}, heads={})
+def noise(seed: int) -> Any:
+    drawn = np.random.default_rng(seed).normal(0, 0.01, 200)
+    return drawn - drawn.mean()
+
+
+def evaluation(model: float, popularity: float = 0.2, *, seed: int = 0) -> Evaluation:
+    ndcg = {MODEL: np.full(200, model) + noise(seed), POPULARITY: np.full(200, popularity)}
+    return Evaluation(user_ids=USERS, ndcg=ndcg, offline={}, heads={}, slices=SLICES)
 
 
 def verdict(new: float, old: float | None, **settings: Any) -> Any:
-    previous = None if old is None else evaluation(old)
+    previous = None if old is None else evaluation(old, seed=1)
     names = ("version 2", "champion version 1")
     return gate(evaluation(new), previous, names=names, settings=Settings(**settings))
 
@@ -44,12 +50,42 @@ def test_worse_challenger_is_refused_with_both_numbers() -> None:
     assert not refused.passed
     assert "version 2 has ndcg@10 0.25" in refused.reason
     assert "champion version 1 has 0.26" in refused.reason
-    assert "-0.0100, the gate allows -0.0020" in refused.reason
+    assert "the difference -0.0100 has the interval [-0.01" in refused.reason
 
 
-def test_slightly_worse_challenger_passes_within_what_the_gate_allows() -> None:
+def test_challenger_that_is_worse_by_noise_passes_within_what_the_gate_allows() -> None:
     assert verdict(0.2590, 0.2600).passed
     assert not verdict(0.2590, 0.2600, gate_min_ndcg_difference=0.0).passed
+
+
+def test_small_loss_that_is_sure_is_refused() -> None:
+    refused = verdict(0.2550, 0.2600)
+    assert not refused.passed
+    assert refused.over_champion.mean > Settings().gate_min_ndcg_difference
+    assert refused.over_champion.high < 0
+
+
+@pytest.mark.parametrize(("name", "passes"), [("user=new", False), ("user=light", False), ("user=heavy", True)])
+def test_challenger_that_is_surely_worse_on_one_slice_is_refused_by_its_name(name: str, passes: bool) -> None:
+    # heavy users are too few to be sure of
+    lost = np.where(SLICES[name], -0.03, 0.03)
+    new, old = evaluation(0.26), evaluation(0.26, seed=1)
+    new.ndcg[MODEL][:] += lost
+    found = gate(new, old, names=("version 2", "champion version 1"), settings=Settings())
+    assert found.passed is passes
+    if not passes:
+        assert f"on {name} it has ndcg@10 0.2" in found.reason
+        assert "lies below zero" in found.reason
+
+
+def test_slices_that_differ_by_noise_refuse_nobody() -> None:
+    verdicts = [
+        gate(
+            evaluation(0.26, seed=seed), evaluation(0.26, seed=100 + seed), names=("a", "b"), settings=Settings()
+        ).passed
+        for seed in range(20)
+    ]
+    assert sum(verdicts) >= 18
 
 
 @pytest.fixture(scope="module")

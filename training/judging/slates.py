@@ -28,6 +28,7 @@ from recloop.settings import Settings
 from recloop.slates import value
 from training.data.dataset import Ints, TrainingSet
 from training.data.requests import Request, sample_requests
+from training.judging.slices import Masks, request_masks
 
 K = 10
 N_USERS, PER_USER = 600, 5
@@ -43,12 +44,15 @@ class NoRequests(TrainingError):
 class Slates:
     """What was measured. `ndcg` has per-request ndcg@10 of the model and of each baseline, in the order of `user_ids`.
 
+    `slices` says which of the requests are of one kind of users or of one part of the day.
+
     The requests come from the training set and the seed alone: two bundles are judged on the same ones.
     """
 
     user_ids: list[str]
     ndcg: dict[str, NDArray[np.float64]]
     offline: dict[str, Any]
+    slices: Masks
 
 
 def judge_slates(recommender: Recommender, training_set: TrainingSet, *, settings: Settings) -> Slates:
@@ -80,7 +84,7 @@ def judge_slates(recommender: Recommender, training_set: TrainingSet, *, setting
     difference = bootstrap_interval(ndcg[MODEL] - ndcg[POPULARITY], groups=users, seed=settings.seed)
     offline["ndcg_difference_interval"] = [difference.low, difference.high]
     offline["n_requests"], offline["n_users"] = len(requests), len(set(users))
-    return Slates(users, ndcg, offline)
+    return Slates(users, ndcg, offline, request_masks(training_set, requests, before_ms=split.holdout_ms))
 
 
 def model_slates(

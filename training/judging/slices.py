@@ -6,7 +6,7 @@ no slice. Out: slice → mask over these rows, and slice → numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,7 @@ from recloop.clock import MS_PER_DAY, MS_PER_HOUR
 from recloop.head_metrics import auc, grouped_auc
 from recloop.tables import Column
 from training.data.dataset import Interactions, Ints, TrainingSet
+from training.data.requests import Request
 
 Names = NDArray[np.object_]
 Masks = dict[str, NDArray[np.bool_]]
@@ -46,11 +47,29 @@ def slice_masks(training_set: TrainingSet, rows: Ints, *, before_ms: int) -> Mas
         Column.SURFACE: examples.surfaces[rows],
         **{name: values[rows] for name, values in examples.profile.items()},
     }
+    return _masks(columns)
+
+
+def _masks(columns: Mapping[str, Iterable[str | None]]) -> Masks:
     found: Masks = {}
     for dimension, values in columns.items():
         known = np.array([value or "unknown" for value in values], dtype=object)
         found |= {f"{dimension}={value}": known == value for value in sorted(set(known))}
     return found
+
+
+def request_masks(training_set: TrainingSet, requests: Sequence[Request], *, before_ms: int) -> Masks:
+    """Return slice → which of `requests` it has, by user and hour; see `slice_masks`."""
+    users = [request.user for request in requests]
+    ids = np.array([user.user_id for user in users], dtype=object)
+    columns: dict[str, Iterable[str | None]] = {
+        "user": _user_slices(training_set.interactions, ids, before_ms),
+        "hour": _hour_slices(np.array([request.context.time_ms for request in requests], dtype=np.int64)),
+        Column.SEGMENT: [user.segment for user in users],
+        Column.AGE_GROUP: [user.age_group for user in users],
+        Column.GENDER: [user.gender for user in users],
+    }
+    return _masks(columns)
 
 
 def measure_slices(

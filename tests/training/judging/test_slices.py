@@ -13,7 +13,8 @@ import pytest
 from recloop.clock import MS_PER_DAY, MS_PER_HOUR
 from recloop.tables import Column
 from training.data.dataset import Interactions, TrainingSet
-from training.judging.slices import MIN_ROWS, measure_slices, slice_masks
+from training.data.requests import sample_requests
+from training.judging.slices import MIN_ROWS, measure_slices, request_masks, slice_masks
 
 START_MS = 1_000
 
@@ -138,3 +139,18 @@ def test_slices_are_measured_unless_there_is_little_to_measure() -> None:
     assert found["both"] == pytest.approx({"rows": 2 * n, "positives": n, "auc": 1 - (n - 1) / n**2, "gauc": 1.0})
     assert found["users of one label"] == {"rows": 4 * n, "positives": 2 * n, "auc": 0.0}
     assert found.keys() == {"both", "users of one label"}
+
+
+def test_requests_are_sliced_by_who_asks_and_when(training_set: TrainingSet) -> None:
+    split = training_set.split
+    requests = sample_requests(
+        training_set, start_ms=split.holdout_ms, end_ms=split.end_ms, n_users=20, per_user=2, seed=1
+    )
+    masks = request_masks(training_set, requests, before_ms=split.holdout_ms)
+    for dimension in ("user", "hour", Column.SEGMENT, Column.AGE_GROUP, Column.GENDER):
+        own = [mask for name, mask in masks.items() if name.startswith(f"{dimension}=")]
+        assert (np.sum(own, axis=0) == 1).all(), dimension
+    first = requests[0]
+    hour = first.context.time_ms % MS_PER_DAY // (4 * MS_PER_HOUR) * 4
+    assert masks[f"hour={hour:02}-{hour + 4:02}"][0]
+    assert masks[f"{Column.SEGMENT}={first.user.segment or 'unknown'}"][0]
