@@ -16,7 +16,10 @@ from recloop.commands import python
 from recloop.settings import PROJECT_DIR, Environment
 
 ENVIRONMENTS = {"streaming": Environment.STREAMING}
-LEFT_OUT = {"run", "__init__", "action_budget", "cold_items", "narrowness", "rectools", "rectools_sasrec"}
+LEFT_OUT = {
+    "run", "__init__", "action_budget", "cold_items", "determinism", "growth", "narrowness",
+    "rectools", "rectools_sasrec",
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
