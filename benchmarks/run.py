@@ -17,7 +17,7 @@ from recloop.settings import PROJECT_DIR, Environment
 
 ENVIRONMENTS = {"streaming": Environment.STREAMING}
 LEFT_OUT = {
-    "run", "__init__", "action_budget", "cold_items", "determinism", "growth", "narrowness",
+    "run", "__init__", "action_budget", "cold_items", "determinism", "growth", "narrowness", "retraining",
     "rectools", "rectools_sasrec",
 }  # fmt: skip
 

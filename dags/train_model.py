@@ -23,6 +23,7 @@ with DAG(
         "epochs": Param(0, type="integer", minimum=0, title="Epochs", description="Of the transformer; 0: as set."),
         "device": pick("Device", ["auto", "cpu", "cuda"], "auto: the setting's."),
         "ranker": pick("Ranker", ["as set", "auto", "on", "off"], "auto: kept if the trees are better with it."),
+        "warm_start": Param(False, type="boolean", title="Warm start", description="From the champion's transformer."),
         "promote": Param(True, type="boolean", title="Promote", description="Hold the gate, then move `champion`."),
     },
     doc_md=documentation(
@@ -41,6 +42,7 @@ with DAG(
             epochs="{{ params.epochs or '' }}",
             device="{{ params.device | replace('auto', '') }}",
             ranker="{{ params.ranker | replace('as set', '') }}",
+            warm_start="{{ 'champion' if params.warm_start else '' }}",
         ),
         pool=GPU_POOL,
     )

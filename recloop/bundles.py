@@ -33,7 +33,10 @@ class Alias(StrEnum):
 
 
 class BundleFile(StrEnum):
-    """Files of a bundle; `ranker_<head>.txt` are named by `ranker_file`. Not each has STATISTICS or RANKER."""
+    """Files of a bundle; `ranker_<head>.txt` are named by `ranker_file`. Not each has STATISTICS or RANKER.
+
+    TRANSFORMER is for the next training; nothing that serves reads it.
+    """
 
     ITEMS = "items.json"
     ITEM_FEATURES = "item_features.npy"
@@ -41,6 +44,7 @@ class BundleFile(StrEnum):
     CF_FACTORS = "cf_item_factors.npy"
     ITEM_VECTORS = "item_vectors.npy"
     USER_ENCODER = "user_encoder.onnx"
+    TRANSFORMER = "transformer.npz"
     CALIBRATION = "calibration.json"
     VOCABULARIES = "vocabularies.json"
     STATISTICS = "statistics.npz"

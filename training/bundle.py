@@ -28,6 +28,7 @@ from training.data.dataset import TrainingSet
 from training.model_card import model_card
 from training.ranker.scoring import export_ranker
 from training.retrieval.sequence import export_encoder
+from training.retrieval.warm_start import save_weights
 from training.scoring import load_bundle, load_models
 from training.stacking.gather import BaseModels
 from training.stacking.stack import Stack
@@ -93,6 +94,7 @@ def _write_models(folder: Path, trained: Trained) -> None:
     np.save(folder / BundleFile.CF_FACTORS, trained.base.collaborative.factors, allow_pickle=False)
     np.save(folder / BundleFile.ITEM_VECTORS, trained.base.sequence.item_vectors(), allow_pickle=False)
     export_encoder(trained.base.sequence.model, folder / BundleFile.USER_ENCODER)
+    save_weights(trained.base.sequence.model, folder / BundleFile.TRANSFORMER)
     trained.extras.statistics.save(folder / BundleFile.STATISTICS)
     if trained.ranker is not None:
         export_ranker(trained.ranker, folder / BundleFile.RANKER)

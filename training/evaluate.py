@@ -75,7 +75,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--bundle", required=True, help="its folder, or in MLflow models:/NAME@ALIAS or runs:/…")
+    where = "its folder, or in MLflow models:/NAME@ALIAS, runs:/… or champion"
+    parser.add_argument("--bundle", required=True, help=where)
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument("--training-set", type=Path, metavar="DIR", help="folder whose holdout judges it")
     data.add_argument("--data", metavar="SOURCE", help=f"{FORMS}: a span of it judges")

@@ -38,6 +38,7 @@ def model_card(training_set: TrainingSet, facts: dict[str, Any], metrics: dict[s
         ),
         "",
         *_refit(metrics.get("learned_until_ms", split.holdout_ms), split),
+        *_warm_start(metrics.get("transformer", {}).get("started_from")),
         *_slates(metrics.get("offline", {})),
         *_heads(metrics.get("heads", {}), stack),
         *_ranker(metrics.get("ranker")),
@@ -45,6 +46,10 @@ def model_card(training_set: TrainingSet, facts: dict[str, Any], metrics: dict[s
         LIMITS,
     ]
     return "\n".join(lines)
+
+
+def _warm_start(bundle_id: str | None) -> list[str]:
+    return [f"The transformer started from the weights of bundle {bundle_id}.", ""] if bundle_id else []
 
 
 def _refit(learned_until_ms: int, split: TimeSplit) -> list[str]:

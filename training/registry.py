@@ -80,16 +80,23 @@ def download_bundle(version: ModelVersion, folder: Path) -> Path:
 
 
 def find_bundle(address: str, folder: Path, settings: Settings) -> Path:
-    """Return the folder of a bundle: the one named, or one downloaded into `folder` from `models:/…` or `runs:/…`.
+    """Return the folder of a bundle: the one named, or one downloaded into `folder` from an address in MLflow.
+
+    Args:
+        address: a folder; `models:/…` or `runs:/…`; or an alias of the model that the settings name, as champion.
+        folder: where a downloaded bundle is put.
+        settings: where MLflow is, and the model's name.
 
     Raises:
         ConfigurationError: there is no such folder, or MLflow has nothing there.
         ComponentUnavailable: MLflow does not answer.
     """
+    if address in set(Alias):
+        address = f"models:/{settings.model_name}@{address}"
     if ":/" not in address:
         if not Path(address).is_dir():
             raise ConfigurationError(
-                f"{address} is no folder; expected one that training.train wrote, or models:/NAME@ALIAS."
+                f"{address} is no folder; expected one that training.train wrote, models:/NAME@ALIAS, or an alias."
             )
         return Path(address)
     import mlflow

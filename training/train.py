@@ -4,7 +4,7 @@ In: the folder of `jobs.etl.build_training_set`; or a data source, of which the 
 and then, after the judgement, the trees are grown anew on everything before DATE, the holdout too.
 Out: a sealed bundle; the last line printed is a JSON object.
 Run: python -m training.train --training-set DIR --out DIR [--epochs N] [--device cpu|cuda|auto] [--seed S]
-     python -m training.train --data SOURCE:DIR --until DATE --out DIR [...]
+     python -m training.train --data SOURCE:DIR --until DATE --out DIR [--warm-start BUNDLE] [...]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,9 +38,11 @@ from training.data.reader import read_training_set
 from training.evaluate import Evaluation, evaluate
 from training.judging.heads import judged_rows
 from training.judging.parts import part_report
+from training.registry import find_bundle
 from training.retrieval.collaborative import train_collaborative
 from training.retrieval.content import train_content
 from training.retrieval.sequence import train_sequence
+from training.retrieval.warm_start import LEARNED_UNTIL, WarmStart, read_warm_start
 from training.source.build import build_source_set
 from training.stacking.cascade import Cascade
 from training.stacking.gather import BaseModels, stack_rows
@@ -64,6 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=("auto", "on", "off"),
         help="auto: kept if the trees are better with it (default: RECLOOP_RANKER)",
     )
+    parser.add_argument(
+        "--warm-start",
+        metavar="BUNDLE",
+        help="start the transformer from this bundle's weights: a folder, or in MLflow models:/NAME@ALIAS or champion",
+    )
     parser.add_argument("--seed", type=int, help="default: RECLOOP_SEED")
     args = parser.parse_args(argv)
     if bool(args.data) != bool(args.until):
@@ -78,17 +86,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             if getattr(args, name) is not None
         }
         settings = Settings.model_validate(load_settings().model_dump() | given)
+        warm = open_warm_start(args.warm_start, settings) if args.warm_start else None
         if args.data:
-            report = train_on_source(args.data, args.until, args.out, settings=settings)
+            report = train_on_source(args.data, args.until, args.out, settings=settings, warm=warm)
         else:
-            report = train(args.training_set, args.out, settings=settings)
+            report = train(args.training_set, args.out, settings=settings, warm=warm)
         print(json.dumps(report))
         return 0
 
     return cli.run(command)
 
 
-def train_on_source(name: str, until: date | datetime, out: Path, *, settings: Settings) -> dict[str, Any]:
+def open_warm_start(address: str, settings: Settings) -> WarmStart:
+    """Read a bundle to start from, by folder or MLflow address; see `find_bundle` and `read_warm_start` for errors."""
+    with TemporaryDirectory(prefix="bundle-") as folder:
+        return read_warm_start(find_bundle(address, Path(folder), settings))
+
+
+def train_on_source(
+    name: str, until: date | datetime, out: Path, *, settings: Settings, warm: WarmStart | None = None
+) -> dict[str, Any]:
     """Train on a data source's events up to and including a day; see `train`.
 
     Raises:
@@ -100,10 +117,12 @@ def train_on_source(name: str, until: date | datetime, out: Path, *, settings: S
     with TemporaryDirectory(prefix="training-set-") as folder:
         place = Path(folder) / "set"
         build_source_set(source, place, until=moment(source, until, ends=True), window=window, seed=settings.seed)
-        return train(place, out, settings=settings, refit_holdout=True)
+        return train(place, out, settings=settings, refit_holdout=True, warm=warm)
 
 
-def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = False) -> dict[str, Any]:
+def train(
+    folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = False, warm: WarmStart | None = None
+) -> dict[str, Any]:
     """Train everything and write the bundle; return what the last line of the command says.
 
     With `refit_holdout` the metrics are those of the models before it, and the bundle's trees and statistics know the
@@ -117,14 +136,12 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
     started, watch, checkpoints = time.monotonic(), Stopwatch(), out.with_name(f"{out.name}.checkpoints")
     with watch.part("read"):
         training_set = read_training_set(folder)
-    base = train_base(training_set, settings, watch, checkpoints)
+    base = train_base(training_set, settings, watch, checkpoints, warm)
     judged: list[Evaluation] = []
     parts: dict[str, Any] = {}
     created_at = SystemClock().now()
 
-    def bundled(end_ms: int) -> Manifest:
-        trained = train_ranking(training_set, base, settings, watch, checkpoints / str(end_ms), end_ms=end_ms)
-
+    def bundled(trained: Trained) -> Manifest:
         def judge(recommender: Recommender) -> dict[str, Any]:
             if not judged:
                 with watch.part("evaluate"):
@@ -136,9 +153,11 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
 
         return write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)
 
-    manifest = bundled(training_set.split.holdout_ms)
+    ranking = partial(train_ranking, training_set, base, settings, watch, checkpoints)
+    trained = ranking(end_ms=training_set.split.holdout_ms)
+    manifest = bundled(trained)
     if refit_holdout:
-        manifest = bundled(training_set.split.end_ms)
+        manifest = bundled(ranking(end_ms=training_set.split.end_ms, judged=trained))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {
         "rows_in": len(training_set.interactions.items) + len(training_set.examples),
@@ -153,7 +172,11 @@ def train(folder: Path, out: Path, *, settings: Settings, refit_holdout: bool = 
 
 
 def train_base(
-    training_set: TrainingSet, settings: Settings, watch: Stopwatch, checkpoints: Path | None = None
+    training_set: TrainingSet,
+    settings: Settings,
+    watch: Stopwatch,
+    checkpoints: Path | None = None,
+    warm: WarmStart | None = None,
 ) -> BaseModels:
     """Train the models that retrieve, on the base span; items that nobody touched get vectors from the catalogue."""
     with watch.part("collaborative"):
@@ -161,7 +184,7 @@ def train_base(
     with watch.part("sequence"):
         sequence = train_sequence(
             training_set, epochs=settings.epochs, seed=settings.seed, device=settings.device,
-            checkpoint=checkpoints / "sequence.pt" if checkpoints else None,
+            checkpoint=checkpoints / "sequence.pt" if checkpoints else None, warm=warm,
         )  # fmt: skip
     with watch.part("content"):
         content = train_content(training_set, collaborative, sequence, seed=settings.seed)
@@ -176,31 +199,35 @@ def train_ranking(
     checkpoints: Path | None = None,
     *,
     end_ms: int,
+    judged: Trained | None = None,
 ) -> Trained:
     """Train what ranks on the rows from the stack span's start to an end.
 
     The ranker is trained where the settings ask for it, and stays where the trees are better with it; see `Worth`.
+    After `judged` it is there if it was there: what is served is made as what was measured.
     """
     seed = settings.seed
+    wanted = settings.ranker if judged is None else "off" if judged.ranker is None else "on"
     with watch.part("rows"):
         extras, rows = stack_rows(training_set, base, end_ms=end_ms, seed=seed)
     names = ranking_features(extras)
     with watch.part("stack"):
         stack = plan_stack(rows, names=names, seed=seed)
-    ranker, worth = None, None
-    if settings.ranker != "off":
+    ranker, worth = None, None if judged is None else judged.ranker_worth
+    if wanted != "off":
         with watch.part("ranker"):
             cascade = Cascade(
                 rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
                 vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
-                checkpoints=checkpoints,
+                checkpoints=checkpoints / str(end_ms) if checkpoints else None,
             )  # fmt: skip
             described = cascade.describe()
         with watch.part("stack"):
             hybrid = plan_stack(described, names=(*names, *RANKER_COLUMNS), seed=seed)
-        worth = worth_of(hybrid, stack, described, seed=seed)
-        LOG.info("the ranker: %s", worth)
-        if settings.ranker == "on" or worth.helps:
+        if worth is None:
+            worth = worth_of(hybrid, stack, described, seed=seed)
+            LOG.info("the ranker: %s", worth)
+        if wanted == "on" or worth.helps:
             with watch.part("ranker"):
                 ranker = cascade.train_last()
             rows, names, stack = described, (*names, *RANKER_COLUMNS), hybrid
@@ -214,7 +241,13 @@ def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "seconds": dict(watch.seconds),
         "peak_memory_mb": peak_memory_mb(),
-        "transformer": {"epochs": sequence.epochs, "validation_loss": min(sequence.losses), "losses": sequence.losses},
+        "transformer": {
+            "epochs": sequence.epochs,
+            "validation_loss": min(sequence.losses),
+            "losses": sequence.losses,
+            LEARNED_UNTIL: sequence.learned_until_ms,
+            "started_from": sequence.started_from,
+        },
         "trees": {str(head): rounds for head, rounds in trained.stack.rounds.items()},
     }
     if trained.ranker_worth is not None:

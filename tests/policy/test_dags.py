@@ -46,7 +46,14 @@ AN_HOUR_BEFORE = {
 FILLED = {
     "ingest_hourly": {"files": "/data/a b", "start": "2022-05-01T00:00:00Z", "end": "2022-05-02T00:00:00Z"},
     "features_daily": {"start": "2022-05-01T00:00:00Z", "end": "2022-05-02T00:00:00Z", "as_scheduled": True},
-    "train_model": {"until": "2022-05-02T00:00:00Z", "epochs": 3, "device": "cpu", "ranker": "off", "promote": True},
+    "train_model": {
+        "until": "2022-05-02T00:00:00Z",
+        "epochs": 3,
+        "device": "cpu",
+        "ranker": "off",
+        "warm_start": True,
+        "promote": True,
+    },
     "promote_model": {"version": "3"},
 }
 
@@ -177,7 +184,12 @@ def test_filled_form_reaches_the_commands(bag: DagBag, dag_id: str) -> None:
         "land_catalog": {"--files": "/data/a b"},
         "land_events": {"--files": "/data/a b", "--start": "2022-05-01T00:00:00Z", "--end": "2022-05-02T00:00:00Z"},
         "build_training_set": {"--until": "2022-05-02T00:00:00Z"},
-        "train": {"--epochs": "3", "--device": "cpu", "--ranker": "off"},
+        "train": {
+            "--epochs": "3",
+            "--device": "cpu",
+            "--ranker": "off",
+            "--warm-start": "champion",
+        },
         "promote": {"--version": "7"},
         "release_model": {"--version": "3"},
     }.items():
@@ -216,7 +228,7 @@ def test_run_by_hand_with_an_empty_form_takes_the_day_before_it(bag: DagBag) -> 
 
 def test_empty_form_leaves_models_to_the_settings(bag: DagBag) -> None:
     dag = bag.dags["train_model"]
-    assert not {"--epochs", "--device", "--ranker"} & set(rendered(dag, context(dag))["train"])
+    assert not {"--epochs", "--device", "--ranker", "--warm-start"} & set(rendered(dag, context(dag))["train"])
 
 
 def test_moved_alias_names_the_version_to_release(bag: DagBag) -> None:

@@ -98,7 +98,8 @@ def test_popularity_knows_nothing_of_later(training_set: TrainingSet) -> None:
     assert set(early.tolist()) <= before
 
 
-def test_a_source_is_trained_on_to_the_end_of_a_day(tmp_path: Path) -> None:
+def test_a_source_is_trained_on_to_the_end_of_a_day(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     data = f"events:{write_log(tmp_path / 'log', shown_log())}"
     out = tmp_path / "bundle"
     until = (FIRST_DAY + 2 * DAY).date()
@@ -110,6 +111,9 @@ def test_a_source_is_trained_on_to_the_end_of_a_day(tmp_path: Path) -> None:
     assert recommender.extras is not None
     assert recommender.extras.statistics.until_ms == end_ms
     assert "made anew" in (out / BundleFile.MODEL_CARD).read_text(encoding="utf-8")
+    ranker = manifest.metrics["ranker"]
+    assert ranker["served"] == ranker["helps"] == (BundleFile.RANKER in manifest.files), "as on the holdout"
+    assert caplog.text.count("the ranker: Worth(") == 1, "decided once"
 
 
 @pytest.mark.parametrize(

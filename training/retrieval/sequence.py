@@ -1,7 +1,8 @@
 """Train the transformer on the base span, and export it: user encoder as ONNX, items as a matrix.
 
 In: a training set. Out: `SequenceResult`. CPU by default, CUDA where there is one, the same code; the same seed on the
-same machine gives the same weights. Stops early by the loss on the base span's last slice.
+same machine gives the same weights. Stops early by the loss on the base span's last slice. Started from an earlier
+bundle's weights it learns, in fewer and smaller steps, from what those had not learned from yet.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.clock import format_time, from_ms
 from recloop.errors import TrainingError
 from recloop.recommend import Encode
 from recloop.sequences import MAX_ACTIONS
 from training.checkpoint import read_checkpoint, run_identity, write_checkpoint
 from training.data.dataset import TrainingSet
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+from training.retrieval.warm_start import WarmStart
 from training.retrieval.windows import make_windows
 
 if TYPE_CHECKING:
@@ -32,17 +35,25 @@ VALIDATION_SHARE = 0.1
 MIN_GAIN, PATIENCE = 0.005, 2
 """Training ends after PATIENCE epochs that each lower the validation loss by less than MIN_GAIN."""
 
+WARM_EPOCHS, WARM_RATE = 2, 5e-4
+"""At most so many epochs, at a quarter of the usual rate, where the weights have learned before."""
+
 N_THREADS = 2
 
 
 @dataclass(frozen=True)
 class SequenceResult:
-    """The trained model and how it went: the validation loss after each epoch, the best one's weights kept."""
+    """The trained model and how it went: the validation loss after each epoch, the best one's weights kept.
+
+    `learned_until_ms` is the moment that what it learned from lies before; `started_from` the bundle of a warm start.
+    """
 
     model: SequenceModel
     losses: list[float]
     epochs: int
     device: str
+    learned_until_ms: int
+    started_from: str | None = None
 
     def item_vectors(self) -> NDArray[np.float32]:
         """Return [n_items, d + 1] for dot products with the encoder's output."""
@@ -64,12 +75,19 @@ def choose_device(wanted: str) -> str:
 
 
 def train_sequence(
-    training_set: TrainingSet, *, epochs: int, seed: int, device: str = "auto", checkpoint: Path | None = None
+    training_set: TrainingSet,
+    *,
+    epochs: int,
+    seed: int,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    warm: WarmStart | None = None,
 ) -> SequenceResult:
     """Train on the base span, and go on from `checkpoint` where it is of this very run.
 
     Raises:
-        TrainingError: no user liked two items there; or the loss stopped being a number (nothing is kept then).
+        TrainingError: no user liked two items there, or none since what `warm` learned from; `warm` knows what this
+            training is validated on; or the loss stopped being a number (nothing is kept then).
     """
     import torch
 
@@ -81,21 +99,28 @@ def train_sequence(
     where = choose_device(device)
     split = training_set.split
     cut_ms = validation_start(training_set)
-    training = make_windows(training_set, start_ms=split.start_ms, end_ms=cut_ms)
+    start_ms = split.start_ms if warm is None else _start_after(warm, cut_ms)
+    training = make_windows(training_set, start_ms=start_ms, end_ms=cut_ms)
     validation = make_windows(training_set, start_ms=cut_ms, end_ms=split.stack_ms)
     if not len(training) or not len(validation):
         raise TrainingError(
-            f"the base span has {len(training)} stretches of a user's log to learn from and {len(validation)} to "
-            "validate on; both need one at least. Train on a longer span."
+            f"the base span has {len(training)} stretches of a user's log to learn from"
+            f"{f' that bundle {warm.bundle_id} did not learn from' if warm else ''} and {len(validation)} to validate "
+            f"on; both need one at least. Train on a longer span{', or without --warm-start' if warm else ''}."
         )
     model = SequenceModel(len(training_set.items)).to(where)
-    trainer = SequenceTrainer(model, training, Schedule(epochs), device=where, seed=seed)
-    run = run_identity((training, validation), (epochs, seed, len(training_set.items))) if checkpoint else ""
+    schedule = Schedule(epochs) if warm is None else Schedule(min(epochs, WARM_EPOCHS), learning_rate=WARM_RATE)
+    trainer = SequenceTrainer(model, training, schedule, device=where, seed=seed)
+    if warm is not None:
+        n_known = warm.load_into(model, training_set.items)
+        LOG.info("the transformer starts from bundle %s, which knows %d of the items", warm.bundle_id, n_known)
+    settings = (schedule, seed, len(training_set.items), warm and warm.bundle_id)
+    run = run_identity((training, validation), settings) if checkpoint else ""
     losses, best = _resumed(model, trainer, checkpoint, run, where)
-    while len(losses) < epochs and not _has_settled(losses):
+    while len(losses) < schedule.epochs and not _has_settled(losses):
         trainer.run_epoch(len(losses) + 1)
         losses.append(trainer.loss_of(validation))
-        LOG.info("transformer epoch %d of %d: validation loss %.4f", len(losses), epochs, losses[-1])
+        LOG.info("transformer epoch %d of %d: validation loss %.4f", len(losses), schedule.epochs, losses[-1])
         if losses[-1] == min(losses):
             best = copy.deepcopy(model.state_dict())
         if checkpoint:
@@ -103,7 +128,19 @@ def train_sequence(
             state = {name: part.state_dict() for name, part in parts.items()}
             write_checkpoint(checkpoint, run, {"best": best, "losses": losses, **state})
     model.load_state_dict(best)
-    return SequenceResult(model.eval(), losses, int(np.argmin(losses)) + 1, where)
+    best_epoch = int(np.argmin(losses)) + 1
+    return SequenceResult(model.eval(), losses, best_epoch, where, cut_ms, warm.bundle_id if warm else None)
+
+
+def _start_after(warm: WarmStart, cut_ms: int) -> int:
+    """Return the moment from which there is something new to learn."""
+    if warm.learned_until_ms > cut_ms:
+        learned, validated = (format_time(from_ms(moment)) for moment in (warm.learned_until_ms, cut_ms))
+        raise TrainingError(
+            f"bundle {warm.bundle_id} learned from what was done up to {learned}; this training is validated on what "
+            f"was done from {validated} on. Train on later data, or without --warm-start."
+        )
+    return warm.learned_until_ms
 
 
 def _resumed(

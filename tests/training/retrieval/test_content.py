@@ -84,7 +84,7 @@ def sequence_of(training_set: TrainingSet, *, seed: int = 1) -> SequenceResult:
         for kind in range(3):
             model.items.weight[1:][kind::3, kind] += 1.0
             model.bias[kind::3] = kind
-    return SequenceResult(model, [1.0], 1, "cpu")
+    return SequenceResult(model, [1.0], 1, "cpu", 0)
 
 
 @pytest.fixture(scope="module")
