@@ -25,7 +25,7 @@ from recloop.settings import PROJECT_DIR
 from training.bundle import code_commit
 
 ALLOWED = 1e-6
-COSTS = ("seconds", "peak_memory_mb")
+COSTS = ("seconds", "peak_memory_mb", "throughput")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

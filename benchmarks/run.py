@@ -1,6 +1,6 @@
 """Run every benchmark against the running stack, one after another; each writes its samples to benchmarks/results/.
 
-Needs the stack that `make demo` leaves. Not among them: benchmarks.rectools, which needs a file and an hour.
+Needs the stack that `make demo` leaves. The others in this folder need data of their own and no stack; each has --help.
 Run: make bench
 """
 
@@ -10,24 +10,19 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from recloop.commands import python
 from recloop.settings import PROJECT_DIR, Environment
 
-ENVIRONMENTS = {"streaming": Environment.STREAMING}
-LEFT_OUT = {
-    "run", "__init__", "action_budget", "cold_items", "determinism", "growth", "narrowness", "retraining",
-    "rectools", "rectools_sasrec",
-}  # fmt: skip
+BENCHMARKS = {"demo": Environment.CORE, "serving": Environment.CORE, "streaming": Environment.STREAMING}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all, or those named; return 1 when one failed."""
-    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in LEFT_OUT)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(names)}; none: all")
-    chosen = parser.parse_args(argv).names or names
+    of = f"of {', '.join(BENCHMARKS)}; none: all"
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=of)
+    chosen = parser.parse_args(argv).names or [*BENCHMARKS]
     failed = [name for name in chosen if not run_benchmark(name)]
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
@@ -37,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_benchmark(name: str) -> bool:
     """Run one benchmark in the environment it measures."""
     print(f"== {name}", flush=True)
-    interpreter = python(ENVIRONMENTS.get(name, Environment.CORE))
+    interpreter = python(BENCHMARKS[name])
     return subprocess.run([interpreter, "-m", f"benchmarks.{name}"], cwd=PROJECT_DIR, check=False).returncode == 0
 
 

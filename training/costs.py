@@ -7,7 +7,7 @@ import gc
 import logging
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,8 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.throughput: dict[str, Mapping[str, float]] = {}
+        """Of each model that torch trains; see `training.throughput`."""
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:

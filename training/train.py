@@ -186,6 +186,7 @@ def train_base(
             training_set, epochs=settings.epochs, seed=settings.seed, device=settings.device,
             checkpoint=checkpoints / "sequence.pt" if checkpoints else None, warm=warm,
         )  # fmt: skip
+    watch.throughput["transformer"] = sequence.throughput
     with watch.part("content"):
         content = train_content(training_set, collaborative, sequence, seed=settings.seed)
     return BaseModels(content.collaborative, content.sequence)
@@ -222,6 +223,7 @@ def train_ranking(
                 checkpoints=checkpoints / str(end_ms) if checkpoints else None,
             )  # fmt: skip
             described = cascade.describe()
+        watch.throughput["ranker"] = cascade.results[-1].throughput
         with watch.part("stack"):
             hybrid = plan_stack(described, names=(*names, *RANKER_COLUMNS), seed=seed)
         if worth is None:
@@ -241,6 +243,7 @@ def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "seconds": dict(watch.seconds),
         "peak_memory_mb": peak_memory_mb(),
+        "throughput": dict(watch.throughput),
         "transformer": {
             "epochs": sequence.epochs,
             "validation_loss": min(sequence.losses),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from training.checkpoint import read_checkpoint, run_identity, write_checkpoint
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.retrieval.sequence import N_THREADS, choose_device
 from training.retrieval.sequence_trainer import LEAST_STEPS
+from training.throughput import Meter
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +73,7 @@ class RankerResult:
     model: RankerModel
     curve: tuple[Epoch, ...]
     device: str
+    throughput: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def best_epoch(self) -> int:
@@ -89,6 +91,7 @@ class RankerTrainer:
 
         self.model, self._rows, self._schedule, self._device, self._seed = model, rows, schedule, device, seed
         tables = model.tables()
+        self.meter = Meter(device)
         own = {id(table) for table in tables}
         others = [parameter for parameter in model.parameters() if id(parameter) not in own]
         rate, decay = schedule.learning_rate, schedule.weight_decay
@@ -113,17 +116,26 @@ class RankerTrainer:
         self.model.train()
         total = 0.0
         for step, batch in enumerate(user_batches(self._rows.users, self._schedule.batch_rows, generator), start=1):
-            self.optimizer.zero_grad()
-            for piece in pieces(self._rows, batch):
-                rows = self._rows.take(piece)
-                loss = self._loss(rows, self._youngest(len(rows.histories), generator))
-                total += loss.item() * len(piece)
-                _check(total, f"training loss became {{}} in epoch {epoch}, step {step}")
-                (loss * (len(piece) / len(batch))).backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            self.optimizer.step()
-            self.rates.step()
+            with self.meter.step(len(batch)):
+                total += self._step(batch, generator, f"training loss became {{}} in epoch {epoch}, step {step}")
         return total / len(self._rows)
+
+    def _step(self, batch: NDArray[np.integer], generator: np.random.Generator, what: str) -> float:
+        """Learn from one mini-batch; return the sum of its rows' losses."""
+        import torch
+
+        total = 0.0
+        self.optimizer.zero_grad()
+        for piece in pieces(self._rows, batch):
+            rows = self._rows.take(piece)
+            loss = self._loss(rows, self._youngest(len(rows.histories), generator))
+            total += loss.item() * len(piece)
+            _check(total, what)
+            (loss * (len(piece) / len(batch))).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.rates.step()
+        return total
 
     def loss_of(self, rows: RankerRows) -> float:
         """Return the mean loss of a row with dropout and time-window mask off."""
@@ -210,7 +222,7 @@ def train_ranker(
             state = {"best": best, "curve": [asdict(epoch) for epoch in curve], **_parts(trainer)}
             write_checkpoint(checkpoint, run, state)
     model.load_state_dict(best)
-    return RankerResult(gather_items(model).eval(), tuple(curve), where)
+    return RankerResult(gather_items(model).eval(), tuple(curve), where, trainer.meter.to_dict())
 
 
 def has_settled(curve: list[Epoch]) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class SequenceResult:
     device: str
     learned_until_ms: int
     started_from: str | None = None
+    throughput: Mapping[str, float] = field(default_factory=dict)
 
     def item_vectors(self) -> NDArray[np.float32]:
         """Return [n_items, d + 1] for dot products with the encoder's output."""
@@ -129,7 +131,8 @@ def train_sequence(
             write_checkpoint(checkpoint, run, {"best": best, "losses": losses, **state})
     model.load_state_dict(best)
     best_epoch = int(np.argmin(losses)) + 1
-    return SequenceResult(model.eval(), losses, best_epoch, where, cut_ms, warm.bundle_id if warm else None)
+    started_from, throughput = warm.bundle_id if warm else None, trainer.meter.to_dict()
+    return SequenceResult(model.eval(), losses, best_epoch, where, cut_ms, started_from, throughput)
 
 
 def _start_after(warm: WarmStart, cut_ms: int) -> int:

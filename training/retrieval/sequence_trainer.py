@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recloop.errors import TrainingError
 from training.retrieval.windows import Windows
+from training.throughput import Meter
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,7 @@ class SequenceTrainer:
         import torch
 
         self._model, self._windows, self._device, self._batch_size = model, windows, device, schedule.batch_size
-        self._seed = seed
+        self._seed, self.meter = seed, Meter(device)
         self._per_epoch = min(len(windows), schedule.windows_per_epoch)
         rate = schedule.learning_rate
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=schedule.weight_decay)
@@ -79,18 +80,24 @@ class SequenceTrainer:
         lengths = (self._windows.items[rows] > 0).sum(axis=1)
         batches = [rows[part] for part in _like_lengths(lengths, self._batch_size, generator)]
         for batch in batches:
-            loss = self._loss(self._windows.take(batch), sampled=len(self._chances) > FULL_SOFTMAX_ITEMS)
-            if not bool(torch.isfinite(loss)):
-                raise TrainingError(
-                    f"the transformer's loss became {loss.item()}; the last good model stays, the checkpoint is as the "
-                    "last good epoch left it, and nothing is registered. Look for numbers out of range in the training "
-                    "set, or lower the learning rate."
-                )
-            self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
-            self.optimizer.step()
-            self.rates.step()
+            with self.meter.step(len(batch)):
+                self._step(batch)
+
+    def _step(self, batch: NDArray[np.intp]) -> None:
+        import torch
+
+        loss = self._loss(self._windows.take(batch), sampled=len(self._chances) > FULL_SOFTMAX_ITEMS)
+        if not bool(torch.isfinite(loss)):
+            raise TrainingError(
+                f"the transformer's loss became {loss.item()}; the last good model stays, the checkpoint is as the "
+                "last good epoch left it, and nothing is registered. Look for numbers out of range in the training "
+                "set, or lower the learning rate."
+            )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+        self.optimizer.step()
+        self.rates.step()
 
     def loss_of(self, windows: Windows) -> float:
         """Return the loss per target over the whole catalogue, dropout off."""

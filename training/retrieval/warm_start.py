@@ -69,7 +69,7 @@ class WarmStart:
 def save_weights(model: SequenceModel, path: Path) -> None:
     """Write all weights but the items', which the bundle has as vectors."""
     arrays = {name: part.detach().cpu().numpy() for name, part in model.state_dict().items() if name not in OF_ITEMS}
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)
 
 
 def read_warm_start(folder: Path) -> WarmStart:
