@@ -92,12 +92,6 @@ BASE_STATISTICS = (
 )
 
 
-def crossed(attribute: str) -> tuple[Statistic, ...]:
-    """Return the statistics that tell how one kind of users takes to an item, a category, a length, a surface."""
-    priors = {Part.SURFACE: 30, Part.ITEM: 10, Part.CATEGORY: 30, Part.DURATION: 50}
-    return tuple(Statistic(_SHOWN, (part, attribute), prior) for part, prior in priors.items())
-
-
 def user_parts(user: UserState) -> dict[str, str]:
     """Return a user's attributes and profile, by name; what is unknown is left out."""
     profile = {Column.SEGMENT: user.segment, Column.AGE_GROUP: user.age_group, Column.GENDER: user.gender}

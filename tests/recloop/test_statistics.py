@@ -13,7 +13,6 @@ from recloop.statistics import (
     Statistic,
     Statistics,
     Stream,
-    crossed,
     hash_text,
     hash_texts,
     keys_of,
@@ -80,7 +79,7 @@ def test_an_empty_table_knows_nothing(items: Items) -> None:
 
 
 def test_what_is_saved_is_read(tmp_path: Path, items: Items) -> None:
-    specs = (BY_ITEM, BY_USER_SURFACE, *crossed("a/b, c=d"))
+    specs = (BY_ITEM, BY_USER_SURFACE, Statistic(Stream.EXPOSURES, (Part.ITEM, "a/b, c=d"), 10))
     table = statistics({key(BY_ITEM, item=items.ids[0]): [7, 3, 2, 1, 0]}, *specs)
     table.save(tmp_path / "statistics.npz")
     read = Statistics.load(tmp_path / "statistics.npz")
@@ -92,7 +91,7 @@ def test_what_is_saved_is_read(tmp_path: Path, items: Items) -> None:
 
 
 def test_only_statistics_of_users_are_fixed() -> None:
-    assert [each.fixed for each in (BY_USER_SURFACE, BY_ITEM, *crossed("vip"))] == [True, False, *[False] * 4]
+    assert [each.fixed for each in (BY_USER_SURFACE, BY_ITEM, BY_KIND)] == [True, False, False]
 
 
 def test_a_column_per_statistic_and_head() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
-from recloop.statistics import BASE_STATISTICS, crossed
+from recloop.statistics import BASE_STATISTICS
 from tests.training.plain_rows import without_history
 from tests.training.shown_log import PER_DAY, shown_log, write_log
 from training.ablate import compare, main
@@ -23,14 +23,12 @@ from training.judging.tree_variants import FULL, VARIANTS, grow, kept_columns
 from training.stacking.row_statistics import Moments
 from training.stacking.rows import Rows
 
-SPECS = (*BASE_STATISTICS, *crossed("city"))
-STATISTIC_COLUMNS = tuple(f"{spec.name}_{what}" for spec in SPECS for what in ("count", *Head))
+STATISTIC_COLUMNS = tuple(f"{spec.name}_{what}" for spec in BASE_STATISTICS for what in ("count", *Head))
 NAMES = (*RANKING_FEATURES, "for_slate", "attribute_city", *STATISTIC_COLUMNS)
 USER_STATISTICS = {
     "exposures_by_user", "exposures_by_user_surface", "interactions_by_user", "interactions_by_user_category",
     "interactions_by_user_author",
 }  # fmt: skip
-CROSSES = {f"exposures_by_{part}_city" for part in ("item", "category", "duration", "surface")}
 HEADS = (Head.CLICK, Head.LIKE)
 
 
@@ -45,7 +43,6 @@ LEFT_OUT = {
     "no base models": {"cf_score", "sequence_score"},
     "no statistics": set(STATISTIC_COLUMNS),
     "no statistics of users": columns_of(USER_STATISTICS),
-    "no crosses with attributes": columns_of(CROSSES),
     "no attributes": {"attribute_city"},
     "no taste": {"category_affinity", "category_recent", "author_recent"},
 }

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from recloop.labels import Head
-from recloop.statistics import BASE_STATISTICS
 from training.judging.baselines import Material, Numbers
 from training.stacking.rows import Rows
 from training.stacking.stack import Stack, refit, train_stack
 
 LOG = logging.getLogger(__name__)
 STATISTICS = ("exposures_by_", "interactions_by_")
-_BASE = {f"{spec.name}_{what}" for spec in BASE_STATISTICS for what in ("count", *Head)}
 FULL = "full"
 VARIANTS: Mapping[str, Callable[[str], bool]] = {
     FULL: lambda name: False,
@@ -27,7 +25,6 @@ VARIANTS: Mapping[str, Callable[[str], bool]] = {
     "no base models": lambda name: name in {"cf_score", "sequence_score"},
     "no statistics": lambda name: name.startswith(STATISTICS),
     "no statistics of users": lambda name: name.startswith(tuple(f"{prefix}user" for prefix in STATISTICS)),
-    "no crosses with attributes": lambda name: name.startswith(STATISTICS) and name not in _BASE,
     "no attributes": lambda name: name.startswith("attribute_"),
     "no taste": lambda name: name in {"category_affinity", "category_recent", "author_recent"},
 }

@@ -26,17 +26,12 @@ from recloop.statistics import (
     Statistics,
     Stream,
     Sums,
-    crossed,
     hash_texts,
     item_parts,
     keys_of,
 )
 from training.data.dataset import Exposures, Ints, TrainingSet
 from training.data.outcomes import interaction_outcomes
-
-MAX_CROSSED = 5
-MAX_VALUES = 500
-"""Of the users' attributes with at most so many values, so many are crossed: those that tell most of clicks."""
 
 SNAPSHOT_MS = 2 * MS_PER_DAY
 """In training, fixed statistics are as old as they will be in serving: half a retraining interval on average."""
@@ -76,11 +71,6 @@ class RowStatistics:
         }
         self._parts = {stream: self._part_hashes(counted.moments) for stream, counted in self._streams.items()}
 
-    def specs(self, *, until_ms: int) -> tuple[Statistic, ...]:
-        """Return the statistics to keep: the base ones, and those crossed with the attributes that tell most."""
-        telling = _telling(self._streams[Stream.EXPOSURES], self._users, until_ms)
-        return BASE_STATISTICS + tuple(spec for name in telling for spec in crossed(name))
-
     def table(self, *, until_ms: int, specs: Sequence[Statistic]) -> Statistics:
         """Return the statistics as they were known at a moment."""
         keys, sums = [np.empty(0, dtype=np.uint64)], [np.empty((0, N_SUMS))]
@@ -103,7 +93,7 @@ class RowStatistics:
     def blank(self, *, until_ms: int) -> Statistics:
         """Return statistics without a table: what rows before `until_ms` are described by comes in time order alone."""
         full = self.table(until_ms=until_ms, specs=())
-        return replace(full, specs=self.specs(until_ms=until_ms), until_ms=0)
+        return replace(full, specs=BASE_STATISTICS, until_ms=0)
 
     def columns(
         self, rows: Moments, statistics: Statistics, *, snapshots_to_ms: int | None = None
@@ -215,49 +205,3 @@ def sums_before(keys: Hashes, times_ms: Ints, values: Sums, asked: Hashes, asked
     low = np.searchsorted(ranked, places * reach)
     high = np.searchsorted(ranked, places * reach + np.clip(asked_ms - first_ms, 0, reach - 1))
     return np.where(known[:, None], running[high] - running[low], 0.0)
-
-
-def _telling(counted: _Counted, users: Mapping[str, Mapping[str, str]], until_ms: int) -> list[str]:
-    """Return the names of the attributes whose values part clicked from unclicked exposures best, best first.
-
-    By the G statistic (a likelihood ratio, Sokal and Rohlf 1995) less its degrees of freedom, which is what it has by
-    chance.
-    """
-    known = counted.moments.times_ms < until_ms
-    if not known.any():
-        return []
-    distinct, codes = np.unique(counted.moments.user_ids[known].astype(str), return_inverse=True)
-    shown, clicked = (np.bincount(codes, weights=counted.values[known, column]) for column in (0, 1))
-    if not 0 < clicked.sum() < shown.sum():
-        return []
-    gains: dict[str, float] = {}
-    groups: set[bytes] = set()
-    for name in sorted({name for user in distinct for name in users.get(user, {})}):
-        values = [users.get(user, {}).get(name) or "" for user in distinct]
-        _, group = np.unique(values, return_inverse=True)
-        n_values = int(group.max()) + 1
-        # Two names for the same grouping, as a segment that is an attribute too, say nothing twice.
-        if 1 < n_values <= MAX_VALUES and _is_new(group, groups):
-            gains[name] = _g_statistic(np.bincount(group, weights=shown), np.bincount(group, weights=clicked)) - (
-                n_values - 1
-            )
-    best = sorted((name for name in gains if gains[name] > 0), key=lambda name: -gains[name])
-    return best[:MAX_CROSSED]
-
-
-def _is_new(group: Ints, known: set[bytes]) -> bool:
-    """Tell whether a grouping of users is none of the known, whatever its values are called; add it to them."""
-    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
-    mark = np.argsort(np.argsort(first))[inverse].astype(np.int32).tobytes()
-    if mark in known:
-        return False
-    known.add(mark)
-    return True
-
-
-def _g_statistic(shown: NDArray[Any], clicked: NDArray[Any]) -> float:
-    share = clicked.sum() / shown.sum()
-    total = 0.0
-    for found, expected in ((clicked, shown * share), (shown - clicked, shown * (1 - share))):
-        total += float(2 * (found * np.log(np.maximum(found, 1e-12) / expected))[found > 0].sum())
-    return total

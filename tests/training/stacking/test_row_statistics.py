@@ -11,7 +11,7 @@ import pytest
 from recloop.clock import MS_PER_DAY, MS_PER_HOUR
 from recloop.labels import Head
 from recloop.ranking import Items
-from recloop.statistics import N_SUMS, Part, Statistic, Stream, hash_texts
+from recloop.statistics import BASE_STATISTICS, N_SUMS, Part, Statistic, Stream, hash_texts
 from training.data.dataset import Exposures, Interactions
 from training.stacking.row_statistics import SNAPSHOT_MS, Moments, RowStatistics, sums_before
 
@@ -164,17 +164,6 @@ def test_what_is_fixed_stays_as_the_table_has_it() -> None:
     assert found.tolist() == expected
 
 
-def test_attributes_that_tell_of_clicks_are_crossed_and_others_not() -> None:
-    training_set = made_up()
-    kind = np.array([training_set.users[user]["kind"] == "A" for user in training_set.exposures.user_ids])
-    labels = {**training_set.exposures.labels, Head.CLICK: kind.astype(np.int8)}
-    training_set.exposures = replace(training_set.exposures, labels=labels)
-    crosses = {part for spec in RowStatistics(training_set).specs(until_ms=END_MS) for part in spec.parts} - {*Part}
-    assert {"again", "kind"} & crosses
-    assert "same" not in crosses
-    assert not {"again", "kind"} <= crosses, "one grouping is crossed once"
-
-
 def test_without_exposures_interactions_still_count() -> None:
     training_set = made_up()
     none = np.zeros(0, dtype=np.int64)
@@ -187,7 +176,7 @@ def test_without_exposures_interactions_still_count() -> None:
         {head: none.astype(np.int8) for head in Head},
     )
     counted = RowStatistics(training_set)
-    table = counted.table(until_ms=END_MS, specs=counted.specs(until_ms=END_MS))
+    table = counted.table(until_ms=END_MS, specs=BASE_STATISTICS)
     found = counted.columns(asked(), table)
     assert not counts(found, table, BY_ITEM).any()
     assert counts(found, table, DONE_BY_ITEM).any()
