@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.cold_items import circumstances, read_sets
+from benchmarks.cold_items import circumstances
 from recloop.cli import day_or_time, run
 from recloop.histories import Histories
 from recloop.labels import Head
@@ -36,6 +36,7 @@ from recloop.sources import FORMS
 from training.ablate import describe
 from training.judging.baselines import Material
 from training.judging.compare import JUDGING_HEADS, METRICS, N_RESAMPLES
+from training.judging.spans import read_sets
 from training.ranker.budget import Priorities, keep, learn_priorities, newest
 from training.ranker.rows import ItemTable, RankerRows
 from training.ranker.scoring import predict_ranker
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         started, settings = time.monotonic(), load_settings()
         settings = settings if args.seed is None else settings.model_copy(update={"seed": args.seed})
-        training_set, later = read_sets(args, settings)
+        training_set, later = read_sets(args.data, until=args.until, start=args.start, end=args.end, settings=settings)
         material = describe(training_set, later, end_ms=training_set.split.end_ms, settings=settings)
         found = measure(*ranker_parts(material), material.judged.user_ids, settings)
         facts = {

@@ -20,9 +20,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -30,14 +28,12 @@ from numpy.typing import NDArray
 
 from recloop.cli import day_or_time, run
 from recloop.clock import SystemClock, format_time
-from recloop.errors import TrainingError
 from recloop.metrics import bootstrap_interval
 from recloop.settings import PROJECT_DIR, Settings, load_settings
-from recloop.sources import FORMS, open_source
-from recloop.sources.base import moment
+from recloop.sources import FORMS
 from training.bundle import code_commit
 from training.data.dataset import Ints, TrainingSet
-from training.data.reader import read_training_set
+from training.judging.spans import read_sets
 from training.retrieval.collaborative import train_collaborative
 from training.retrieval.content import (
     Content,
@@ -50,7 +46,6 @@ from training.retrieval.content import (
     user_vectors,
 )
 from training.retrieval.sequence import train_sequence
-from training.source.build import build_source_set
 
 RESULTS = PROJECT_DIR / "benchmarks" / "results" / "cold-items-kuairand.json"
 LOG = logging.getLogger(__name__)
@@ -107,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     """Return the report that the arguments ask for."""
     started, seed = time.monotonic(), settings.seed
-    whole, later = read_sets(args, settings)
+    whole, later = read_sets(args.data, until=args.until, start=args.start, end=args.end, settings=settings)
     held = hold_out(whole, share=args.share, seed=seed)
     learned, judged = (without(each, held, whole.split.stack_ms) for each in (whole, later))
     LOG.info("the sets took %.0f s", time.monotonic() - started)
@@ -138,26 +133,6 @@ def measure(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         "tower_cpu_seconds": tower_seconds,
         "samples": {name: sample(drawn[name], own) for name, own in ranked.items()},
     }
-
-
-def read_sets(args: argparse.Namespace, settings: Settings) -> tuple[TrainingSet, TrainingSet]:
-    """Return what is learned from and what judges; nothing learned from can have looked past its end."""
-    source = open_source(args.data, downloads=settings.var_dir / "data")
-    until = moment(source, args.until, ends=True)
-    first, last = moment(source, args.start), moment(source, args.end, ends=True)
-    if not until <= first < last:
-        raise TrainingError(
-            f"what is learned from ends at {format_time(until)}, what judges begins at {format_time(first)} and ends "
-            f"at {format_time(last)}; expected them in this order."
-        )
-    window = timedelta(hours=settings.attribution_window_hours)
-    with TemporaryDirectory(prefix="training-set-") as folder:
-        learned, judged = Path(folder) / "learned", Path(folder) / "judged"
-        build_source_set(source, learned, until=until, window=window, seed=settings.seed)
-        build_source_set(
-            source, judged, until=last, examples_from=first, with_negatives=False, window=window, seed=settings.seed
-        )
-        return read_training_set(learned), read_training_set(judged)
 
 
 def hold_out(training_set: TrainingSet, *, share: float, seed: int) -> dict[str, NDArray[np.bool_]]:

@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.action_budget import WHOLE, figures, ranker_parts, samples_ms
-from benchmarks.cold_items import circumstances, read_sets
+from benchmarks.cold_items import circumstances
 from recloop.cli import day_or_time, run
 from recloop.ranker import BATCH_ROWS, Ranker, RankerInputs
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS
 from training.ablate import describe
 from training.judging.baselines import Material
+from training.judging.spans import read_sets
 from training.ranker.rows import Fusion, ItemTable, RankerRows, RankerShape
 from training.ranker.scoring import export_ranker, predict_ranker
 from training.ranker.trainer import train_ranker
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         started, settings = time.monotonic(), load_settings()
-        training_set, later = read_sets(args, settings)
+        training_set, later = read_sets(args.data, until=args.until, start=args.start, end=args.end, settings=settings)
         material = describe(training_set, later, end_ms=training_set.split.end_ms, settings=settings)
         found = {fusion: measure(material, replace(SERVED_SHAPE, fusion=fusion), settings) for fusion in Fusion}
         facts = {

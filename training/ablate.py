@@ -20,19 +20,16 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from recloop import cli
 from recloop.clock import format_time, from_ms
-from recloop.errors import ConfigurationError, TrainingError
+from recloop.errors import ConfigurationError
 from recloop.settings import Settings, load_settings
-from recloop.sources import FORMS, open_source
-from recloop.sources.base import moment
+from recloop.sources import FORMS
 from training.bundle import code_commit, ranking_features
 from training.costs import Stopwatch, peak_memory_mb
 from training.data.dataset import TrainingSet
@@ -42,8 +39,8 @@ from training.judging.compare import Runs, judge, verdict
 from training.judging.heads import judged_rows
 from training.judging.ledger import markdown
 from training.judging.ranker_variants import HYBRID, RANKER_VARIANTS, score_hybrid, score_ranker
+from training.judging.spans import read_sets
 from training.judging.tree_variants import FULL, VARIANTS, grow, kept_columns
-from training.source.build import build_source_set
 from training.stacking.gather import stack_rows
 from training.stacking.row_statistics import RowStatistics
 from training.stacking.rows import Rows, example_rows, with_extras
@@ -111,7 +108,8 @@ def run(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         end_ms = training_set.split.holdout_ms
         material = describe(training_set, training_set, end_ms=end_ms, settings=settings)
     else:
-        material = _of_source(args, settings)
+        training_set, later = read_sets(args.data, until=args.until, start=args.start, end=args.end, settings=settings)
+        material = describe(training_set, later, end_ms=training_set.split.end_ms, settings=settings)
     seeds = range(settings.seed, settings.seed + args.seeds)
     data = {"source": args.data or str(args.training_set), **_facts(material), "epochs": settings.epochs}
     LOG.info("the rows took %.0f s: %s", time.monotonic() - started, data)
@@ -125,27 +123,6 @@ def run(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 1),
         "peak_memory_mb": peak_memory_mb(),
     }
-
-
-def _of_source(args: argparse.Namespace, settings: Settings) -> Material:
-    source = open_source(args.data, downloads=settings.var_dir / "data")
-    until = moment(source, args.until, ends=True)
-    first, last = moment(source, args.start), moment(source, args.end, ends=True)
-    if not until <= first < last:
-        raise TrainingError(
-            f"what is learned from ends at {format_time(until)}, what judges begins at {format_time(first)} and ends "
-            f"at {format_time(last)}; expected them in this order."
-        )
-    window = timedelta(hours=settings.attribution_window_hours)
-    with TemporaryDirectory(prefix="training-set-") as folder:
-        # Two sets, so that nothing learned from can have looked past its end.
-        learned, judged = Path(folder) / "learned", Path(folder) / "judged"
-        build_source_set(source, learned, until=until, window=window, seed=settings.seed)
-        build_source_set(
-            source, judged, until=last, examples_from=first, with_negatives=False, window=window, seed=settings.seed
-        )
-        training_set, later = read_training_set(learned), read_training_set(judged)
-    return describe(training_set, later, end_ms=training_set.split.end_ms, settings=settings)
 
 
 def describe(training_set: TrainingSet, later: TrainingSet, *, end_ms: int, settings: Settings) -> Material:
