@@ -41,7 +41,7 @@ from training.ranker.budget import Priorities, keep, learn_priorities, newest
 from training.ranker.rows import ItemTable, RankerRows
 from training.ranker.scoring import predict_ranker
 from training.ranker.trainer import train_ranker
-from training.stacking.cascade import SERVED_SHAPE
+from training.stacking.pooled import SERVED_SHAPE
 from training.stacking.ranker_rows import item_table, ranker_rows
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from training.ranker.rows import Fusion, ItemTable, RankerRows, RankerShape
 from training.ranker.scoring import export_ranker, predict_ranker
 from training.ranker.trainer import train_ranker
 from training.scoring import load_score
-from training.stacking.cascade import SERVED_SHAPE
+from training.stacking.pooled import SERVED_SHAPE
 
 if TYPE_CHECKING:
     from training.ranker.model import RankerModel

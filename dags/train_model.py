@@ -22,7 +22,7 @@ with DAG(
         "until": moment("Until", "Train on what came before; empty: the moment of the run."),
         "epochs": Param(0, type="integer", minimum=0, title="Epochs", description="Of the transformer; 0: as set."),
         "device": pick("Device", ["auto", "cpu", "cuda"], "auto: the setting's."),
-        "ranker": pick("Ranker", ["as set", "auto", "on", "off"], "auto: kept if the trees are better with it."),
+        "ranker": pick("Ranker", ["as set", "auto", "on", "off"], "auto: kept if the heads are better with it."),
         "warm_start": Param(False, type="boolean", title="Warm start", description="From the champion's transformer."),
         "promote": Param(True, type="boolean", title="Promote", description="Hold the gate, then move `champion`."),
     },

@@ -21,7 +21,7 @@ from recloop.features import contract_id
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 
 

@@ -21,7 +21,7 @@ from recloop.extras import Extras
 from recloop.features import EVERYONE
 from recloop.histories import Histories, encode_histories
 from recloop.labels import CLICK_ACTIONS, HIDE_ACTIONS, LIKE_ACTIONS, Head
-from recloop.ranker import RANKER_COLUMNS, Ranker, RankerInputs, Score
+from recloop.ranker import RANKER_COLUMNS, Ranker, RankerInputs, Score, pool
 from recloop.ranking import (
     RANKING_FEATURES,
     Context,
@@ -295,8 +295,8 @@ def load_recommender(
 ) -> Recommender:
     """Build the recommender of a verified bundle from its files and the heavy functions.
 
-    `heads` give raw probabilities; calibration is applied here, so that every reader applies the same. `score` is the
-    ranker's, in a bundle that has one.
+    `heads` give the trees' raw probabilities; the ranker's word and calibration are added here, so that every reader
+    adds the same. `score` is the ranker's, in a bundle that has one.
 
     Raises:
         BundleIncompatible: the files make other columns than the heads were trained on.
@@ -326,7 +326,10 @@ def load_recommender(
         ),
         item_vectors=np.load(directory / BundleFile.ITEM_VECTORS, allow_pickle=False),
         encode=encode,
-        heads={head: calibrated(predict, calibration[head]) for head, predict in heads.items()},
+        heads={
+            head: calibrated(pooled(predict, head) if ranker else predict, calibration[head])
+            for head, predict in heads.items()
+        },
     )
 
 
@@ -342,6 +345,13 @@ def _check_columns(manifest: Manifest, found: tuple[str, ...]) -> None:
             f"bundle {manifest.bundle_id} was trained on {len(manifest.ranking_features)} columns, its files give "
             f"{len(found)} or others. Train with this code."
         )
+
+
+def pooled(predict: Predict, head: Head) -> Predict:
+    """Return what trees say of a matrix and what the ranker's column says, as one."""
+    n = len(RANKER_COLUMNS)
+    place = list(Head).index(head) - n
+    return lambda matrix: pool(predict(matrix[:, :-n]), matrix[:, place])
 
 
 def calibrated(predict: Predict, points: Mapping[str, list[float]]) -> Predict:

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training runs; auto: CUDA if there.")
     epochs: int = Field(8, ge=1, description="Most epochs of the transformer; it stops early on validation.")
     ranker: Literal["auto", "on", "off"] = Field(
-        "auto", description="Whether a bundle has the ranker; auto: if the trees are better with it, by the interval."
+        "auto", description="Whether a bundle has the ranker; auto: if the heads are better with it, by the interval."
     )
     ranker_epochs: int = Field(1, ge=1, description="Most epochs of the ranker; it overfits after one or two.")
     seed: int = Field(17, description="Seed that every random choice is derived from.")

@@ -17,7 +17,7 @@ from recloop.bundles import BundleFile, Manifest, ranker_file, verify
 from recloop.errors import BundleError, BundleIncompatible
 from recloop.golden import check_golden
 from recloop.labels import Head
-from recloop.ranker import HISTORY_INPUTS, ROW_INPUTS, Score, graph_inputs
+from recloop.ranker import HISTORY_INPUTS, ROW_INPUTS, Score, graph_inputs, tree_columns
 from recloop.ranking import Matrix
 from recloop.recommend import Encode, Predict, Recommender, load_recommender
 
@@ -89,9 +89,10 @@ def load_head(directory: Path, manifest: Manifest, head: Head) -> Predict:
     """Return one head's LightGBM as a function of the ranking matrix."""
     path = directory / ranker_file(head)
     booster = lightgbm.Booster(model_file=str(path))
-    if booster.num_feature() != len(manifest.ranking_features):
+    n_columns = len(tree_columns(manifest.ranking_features))
+    if booster.num_feature() != n_columns:
         raise BundleIncompatible(
-            f"{path.name} reads {booster.num_feature()} features, the manifest names {len(manifest.ranking_features)}."
+            f"{path.name} reads {booster.num_feature()} features, the manifest names {n_columns} for trees."
         )
 
     def predict(matrix: Matrix) -> NDArray[np.float64]:

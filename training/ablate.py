@@ -38,7 +38,7 @@ from training.judging.baselines import BASELINES, Material
 from training.judging.compare import Runs, judge, verdict
 from training.judging.heads import judged_rows
 from training.judging.ledger import markdown
-from training.judging.ranker_variants import HYBRID, RANKER_VARIANTS, score_hybrid, score_ranker
+from training.judging.ranker_variants import HYBRID, RANKER, RANKER_VARIANTS, score_hybrid, score_ranker
 from training.judging.spans import read_sets
 from training.judging.tree_variants import FULL, VARIANTS, grow, kept_columns
 from training.stacking.gather import stack_rows
@@ -116,7 +116,12 @@ def run(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     found, full = compare(material, seeds=seeds, variant_seeds=args.variant_seeds)
     if args.ranker_seeds:
         found[HYBRID], found["rankers"] = compare_rankers(
-            material, full, seeds=seeds[: args.ranker_seeds], epochs=settings.ranker_epochs, device=settings.device
+            material,
+            full,
+            found[FULL]["costs"],
+            seeds=seeds[: args.ranker_seeds],
+            epochs=settings.ranker_epochs,
+            device=settings.device,
         )
     return found | {
         "data": data | {"seeds": list(seeds), "variant_seeds": args.variant_seeds, "code_commit": code_commit()},
@@ -176,23 +181,26 @@ def compare(material: Material, *, seeds: Sequence[int], variant_seeds: int) -> 
 
 
 def compare_rankers(
-    material: Material, full: Runs, *, seeds: Sequence[int], epochs: int, device: str
+    material: Material,
+    full: Runs,
+    costs: Mapping[str, Any],
+    *,
+    seeds: Sequence[int],
+    epochs: int,
+    device: str,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the trees with the ranker's columns beside the full stack, and the ranker's variants beside the ranker."""
+    """Return the trees and the ranker together beside the full stack, and the ranker's variants beside the ranker."""
     judged, seed = material.judged, seeds[0]
-    runs, costs = score_hybrid(material, seeds, epochs=epochs, device=device)
-    hybrid = _variant(judged, runs, full, costs, seed)
-    LOG.info("%s: %s %s", HYBRID, costs, hybrid["verdict"])
-    rankers: dict[str, Any] = {}
-    alone: Runs | None = None
+    alone, spent = score_ranker(material, RANKER_VARIANTS[RANKER], seeds, epochs=epochs, device=device)
+    rankers = {RANKER: _variant(judged, alone, full, spent, seed)}
+    runs, both = score_hybrid(full, alone, (costs, spent))
+    hybrid = _variant(judged, runs, full, both, seed)
+    LOG.info("%s: %s %s", HYBRID, both, hybrid["verdict"])
     for name, variant in RANKER_VARIANTS.items():
-        runs, costs = score_ranker(material, variant, seeds, epochs=epochs, device=device)
-        if alone is None:
-            alone = runs
-            rankers[name] = _variant(judged, runs, full, costs, seed)
-        else:
-            rankers[name] = _variant(judged, runs, alone, costs, seed)
-        LOG.info("%s: %s %s", name, costs, rankers[name]["verdict"])
+        if name != RANKER:
+            runs, spent = score_ranker(material, variant, seeds, epochs=epochs, device=device)
+            rankers[name] = _variant(judged, runs, alone, spent, seed)
+        LOG.info("%s: %s %s", name, rankers[name]["costs"], rankers[name]["verdict"])
     return hybrid, rankers
 
 

@@ -87,9 +87,9 @@ def _ranker(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return []
     says = {
-        (True, True): "is part of this bundle: the trees are better with what it says",
-        (True, False): "is part of this bundle because the settings say so; the trees are not surely better with it",
-        (False, False): "is left out: the trees are not surely better with what it says",
+        (True, True): "is part of this bundle: the heads are better with what it says",
+        (True, False): "is part of this bundle because the settings say so; the heads are not surely better with it",
+        (False, False): "is left out: the heads are not surely better with what it says",
     }[found["served"], found["helps"]]
     rows = [
         f"| {head} | {name} | {own['value']:+.4f} | [{own['interval'][0]:+.4f}, {own['interval'][1]:+.4f}] |"

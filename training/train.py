@@ -26,7 +26,6 @@ from typing import Any
 from recloop import cli
 from recloop.bundles import Manifest
 from recloop.clock import SystemClock
-from recloop.ranker import RANKER_COLUMNS
 from recloop.recommend import Recommender
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
@@ -44,8 +43,8 @@ from training.retrieval.content import train_content
 from training.retrieval.sequence import train_sequence
 from training.retrieval.warm_start import LEARNED_UNTIL, WarmStart, read_warm_start
 from training.source.build import build_source_set
-from training.stacking.cascade import Cascade
 from training.stacking.gather import BaseModels, stack_rows
+from training.stacking.pooled import PooledRanker
 from training.stacking.stack import plan_stack, refit
 from training.stacking.worth import worth_of
 
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--ranker",
         choices=("auto", "on", "off"),
-        help="auto: kept if the trees are better with it (default: RECLOOP_RANKER)",
+        help="auto: kept if the heads are better with it (default: RECLOOP_RANKER)",
     )
     parser.add_argument(
         "--warm-start",
@@ -204,7 +203,7 @@ def train_ranking(
 ) -> Trained:
     """Train what ranks on the rows from the stack span's start to an end.
 
-    The ranker is trained where the settings ask for it, and stays where the trees are better with it; see `Worth`.
+    The ranker is trained where the settings ask for it, and stays where the heads are better with it; see `Worth`.
     After `judged` it is there if it was there: what is served is made as what was measured.
     """
     seed = settings.seed
@@ -217,22 +216,19 @@ def train_ranking(
     ranker, worth = None, None if judged is None else judged.ranker_worth
     if wanted != "off":
         with watch.part("ranker"):
-            cascade = Cascade(
+            beside = PooledRanker(
                 rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
                 vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
                 checkpoints=checkpoints / str(end_ms) if checkpoints else None,
             )  # fmt: skip
-            described = cascade.describe()
-        watch.throughput["ranker"] = cascade.results[-1].throughput
-        with watch.part("stack"):
-            hybrid = plan_stack(described, names=(*names, *RANKER_COLUMNS), seed=seed)
+            pooled = beside.check(stack)
+        watch.throughput["ranker"] = beside.results[-1].throughput
         if worth is None:
-            worth = worth_of(hybrid, stack, described, seed=seed)
+            worth = worth_of(pooled, stack, rows, seed=seed)
             LOG.info("the ranker: %s", worth)
         if wanted == "on" or worth.helps:
             with watch.part("ranker"):
-                ranker = cascade.train_last()
-            rows, names, stack = described, (*names, *RANKER_COLUMNS), hybrid
+                stack, ranker = pooled, beside.train_last()
     with watch.part("stack"):
         stack = refit(stack, rows, names=names, seed=seed)
     return Trained(training_set, base, extras, stack, ranker, worth)

@@ -48,13 +48,11 @@ def train_head(
     *,
     seed: int,
     rounds: int = 20,
-    columns: tuple[str, ...] = RANKING_FEATURES,
-    follows: str = "sequence_score",
 ) -> None:
     """Train on rows whose outcome follows the sequence score, so that what a user did moves the slate."""
     generator = np.random.default_rng(seed)
-    rows = generator.normal(size=(2_000, len(columns)))
-    score = rows[:, columns.index(follows)]
+    rows = generator.normal(size=(2_000, len(RANKING_FEATURES)))
+    score = rows[:, RANKING_FEATURES.index("sequence_score")]
     outcome = (generator.random(len(rows)) < 1 / (1 + np.exp(-2 * score))).astype(int)
     parameters = {"objective": "binary", "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": seed}
     lightgbm.train(parameters, lightgbm.Dataset(rows, outcome), rounds).save_model(path)
@@ -69,7 +67,7 @@ def write_bundle(
     items: Items | None = None,
     ranker: Path | None = None,
 ) -> Path:
-    """Write, answer the golden batch, seal. With a ranker the heads follow what it says."""
+    """Write, answer the golden batch, seal."""
     directory.mkdir(parents=True)
     items = items or tiny_items()
     generator = np.random.default_rng(seed)
@@ -77,12 +75,12 @@ def write_bundle(
     shutil.copy(encoder, directory / BundleFile.USER_ENCODER)
     for file in (BundleFile.CF_FACTORS, BundleFile.ITEM_VECTORS):
         np.save(directory / file, generator.normal(size=(len(items), N_DIMENSIONS)).astype(np.float32))
-    columns, follows = RANKING_FEATURES, "sequence_score"
+    columns: tuple[str, ...] = RANKING_FEATURES
     if ranker is not None:
         shutil.copy(ranker, directory / BundleFile.RANKER)
-        columns, follows = (*RANKING_FEATURES, *RANKER_COLUMNS), RANKER_COLUMNS[0]
+        columns = (*RANKING_FEATURES, *RANKER_COLUMNS)
     for place, head in enumerate(HEADS):
-        train_head(directory / ranker_file(head), seed=seed + place, columns=columns, follows=follows)
+        train_head(directory / ranker_file(head), seed=seed + place)
     texts: dict[str, Any] = {
         BundleFile.POPULARITY: {
             "all": [[item_id, 1.0] for item_id in POPULAR],

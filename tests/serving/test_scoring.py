@@ -39,6 +39,17 @@ def test_a_ranker_reads_the_history_itself(sealed_bundles: tuple[Path, Path]) ->
     assert not np.array_equal(first, second)
 
 
+def test_what_a_ranker_says_of_a_head_moves_that_head(sealed_bundles: tuple[Path, Path]) -> None:
+    recommender = load_bundle(sealed_bundles[1])
+    columns = (*RANKING_FEATURES, *RANKER_COLUMNS)
+    matrix = np.zeros((3, len(columns)), dtype=np.float32)
+    matrix[:, columns.index(f"ranker_{Head.CLICK}")] = [-3, 0, 3]
+    found = recommender.predict(matrix)
+    assert (np.diff(found[Head.CLICK]) > 0.1).all()
+    for head in set(found) - {Head.CLICK}:
+        assert len(set(found[head].tolist())) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "why"), [(BundleFile.RANKER, "its files give"), (BundleFile.USER_ENCODER, BundleFile.USER_ENCODER)]
 )

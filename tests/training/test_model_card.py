@@ -71,7 +71,7 @@ def test_number_that_a_head_lacks_is_a_dash(training_set: TrainingSet) -> None:
 @pytest.mark.parametrize(
     ("served", "helps", "says"),
     [
-        (True, True, "is part of this bundle: the trees are better"),
+        (True, True, "is part of this bundle: the heads are better"),
         (True, False, "because the settings say so"),
         (False, False, "is left out"),
     ],

@@ -16,14 +16,14 @@ import numpy as np
 
 from recloop.histories import Histories
 from recloop.labels import HIDE_ACTIONS, Head
-from recloop.ranker import RANKER_COLUMNS, Ranker, RankerInputs
+from recloop.ranker import RankerInputs, pool
 from recloop.sequences import ACTION_CODES
 from training.judging.baselines import Material, Numbers
-from training.judging.tree_variants import grow
+from training.judging.compare import Runs
 from training.ranker.rows import Fusion, RankerRows, RankerShape
-from training.ranker.scoring import predict_ranker, torch_score
+from training.ranker.scoring import predict_ranker
 from training.ranker.trainer import RankerResult, train_ranker
-from training.stacking.cascade import SERVED_SHAPE, Cascade
+from training.stacking.pooled import SERVED_SHAPE
 from training.stacking.ranker_rows import item_table, ranker_rows
 
 LOG = logging.getLogger(__name__)
@@ -59,8 +59,6 @@ def score_ranker(
     inputs = RankerInputs(material.names, material.extras.vocabularies)
     table = item_table(material.catalogue, material.vectors)
     learned, judged = (_rows(rows, inputs, variant) for rows in (material.learned, material.judged_here))
-    shown = np.flatnonzero(material.learned.shown)
-    learned = learned.take(shown if len(shown) else np.arange(len(learned)))
     scores: dict[Head, list[Numbers]] = {head: [] for head in Head}
     costs: dict[str, Any] = {}
     for seed in seeds[: variant.most_seeds]:
@@ -76,27 +74,20 @@ def score_ranker(
 
 
 def score_hybrid(
-    material: Material, seeds: Sequence[int], *, epochs: int, device: str
+    trees: Runs, ranker: Runs, costs: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[Head, list[Numbers]], dict[str, Any]]:
-    """Return the trees' scores with the ranker's columns; the ranker is trained once, by the first seed."""
-    started = time.process_time()
-    cascade = Cascade(
-        material.learned, names=material.names, vocabularies=material.extras.vocabularies, items=material.catalogue,
-        vectors=material.vectors, epochs=epochs, seed=seeds[0], device=device,
-    )  # fmt: skip
-    learned, model = cascade.describe(), cascade.train_last()
-    spent = time.process_time() - started
-    here = material.judged_here
-    ranker = Ranker(RankerInputs(material.names, material.extras.vocabularies), torch_score(model))
-    said = ranker.columns(here.matrix, here.histories, here.request, here.moments.items)
-    both = replace(
-        material,
-        names=(*material.names, *RANKER_COLUMNS),
-        learned=learned,
-        judged=replace(material.judged, matrix=np.hstack([material.judged.matrix, said])),
-    )
-    scores, costs = grow(both, range(len(both.names)), seeds)
-    return scores, costs | {"training_cpu_seconds": round(costs["training_cpu_seconds"] + spent, 1)}
+    """Return what both say together, seed by seed, and what both cost."""
+    scores = {
+        head: [pool(own, _logit(other)) for own, other in zip(runs, ranker[head], strict=False)]
+        for head, runs in trees.items()
+    }
+    added = ("training_cpu_seconds", "scoring_ms_per_1000_rows")
+    return scores, {name: round(sum(own[name] for own in costs), 3) for name in added}
+
+
+def _logit(chances: Numbers) -> Numbers:
+    kept = np.clip(chances, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(kept / (1 - kept)))
 
 
 def _rows(rows: Any, inputs: RankerInputs, variant: RankerVariant) -> RankerRows:

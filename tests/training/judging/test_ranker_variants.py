@@ -7,7 +7,7 @@ import numpy as np
 from recloop.histories import Histories
 from recloop.sequences import ACTION_CODES
 from training.judging.ranker_variants import RANKER, RANKER_VARIANTS, without_hides
-from training.stacking.cascade import SERVED_SHAPE
+from training.stacking.pooled import SERVED_SHAPE
 
 CLICK, HIDE = ACTION_CODES["click"], ACTION_CODES["hide"]
 

@@ -30,7 +30,5 @@ def test_what_judges_lies_after_what_is_learned_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("until", "start", "end"), [(2, 2, 3), (1, 3, 2)])
 def test_days_in_another_order_are_refused_with_all_three(tmp_path: Path, until: int, start: int, end: int) -> None:
     data = f"events:{write_log(tmp_path / 'log', shown_log())}"
-    with pytest.raises(
-        TrainingError, match=r"ends at .*Z, what judges begins at .*Z and ends at .*Z; expected"
-    ):
+    with pytest.raises(TrainingError, match=r"ends at .*Z, what judges begins at .*Z and ends at .*Z; expected"):
         read_sets(data, until=day(until), start=day(start), end=day(end), settings=Settings())

@@ -1,41 +1,38 @@
-"""The ranker below the trees: its logits as columns of the stack's rows, none of them learned from the row itself.
+"""The ranker beside the trees: checked on the rows that chose the trees' plan, then trained on all.
 
-In: rows, oldest first. Out: the rows with the ranker's columns, and the ranker of a bundle. Rows are cut in time; what
-a ranker says of the rows after a cut, it learned from those before. Rows before the first cut have NaN. The ranker of
-the bundle learned from all (stacked generalisation, Wolpert 1992, with time for folds).
+In: rows, oldest first, and the plan of their stack. Out: the stack as it is with a ranker, and the ranker of a bundle.
+What is pooled to be checked, the ranker learned from the rows before, as the trees did; how the two are pooled is
+`recloop.ranker.pool`.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.ranker import RANKER_COLUMNS, Ranker, RankerInputs
+from recloop.labels import Head
+from recloop.ranker import Ranker, RankerInputs, pool
 from recloop.ranking import Items, Vocabularies
 from training.ranker.rows import RankerShape
 from training.ranker.scoring import torch_score
 from training.ranker.trainer import RankerResult, train_ranker
 from training.stacking.ranker_rows import item_table, ranker_rows
 from training.stacking.rows import Rows
+from training.stacking.stack import Stack, calibration_rows, fit_curve, split_rows
 
 if TYPE_CHECKING:
     from training.ranker.model import RankerModel
 
-LOG = logging.getLogger(__name__)
 SERVED_SHAPE = RankerShape()
-CUTS = (0.4, 0.7)
-"""Shares of the rows; each cut costs a training on what is before it."""
 
 
-class Cascade:
-    """Rankers over the rows of one stack: asked for the rows' columns first, then for the last if it is worth it."""
+class PooledRanker:
+    """The ranker of one stack: asked what it adds first, then for the last if it is worth it."""
 
     def __init__(
         self,
@@ -59,8 +56,8 @@ class Cascade:
             vocabularies: codes of the categorical columns.
             items: the catalogue.
             vectors: of the base models, [items, d].
-            epochs: most of each training; the rows after a cut choose among them, and the last ranker takes their
-                choice.
+            epochs: most of the first training; the rows that check it choose among them, and the last ranker takes
+                their choice.
             seed: of all chance.
             device: `auto`, `cpu` or `cuda`.
             shape: of the ranker.
@@ -72,38 +69,38 @@ class Cascade:
         self._checkpoints = checkpoints
         self.results: list[RankerResult] = []
 
-    def describe(self) -> Rows:
-        """Return the rows with the ranker's columns, from one training per cut.
+    def check(self, stack: Stack) -> Stack:
+        """Return a planned stack with what it and the ranker say together of the rows that check, and calibrated so.
 
         Raises:
             TrainingError: the loss stopped being a number.
         """
-        columns = np.full((len(self._rows), len(RANKER_COLUMNS)), np.nan, dtype=np.float32)
-        places = [int(np.searchsorted(self._rows.times_ms, self._cut(share))) for share in CUTS]
-        for first, last in pairwise([*places, len(self._rows)]):
-            result = self._train(first, last, self._epochs)
-            self.results.append(result)
-            later, ranker = self._rows.take(slice(first, last)), Ranker(self._inputs, torch_score(result.model))
-            columns[first:last] = ranker.columns(later.matrix, later.histories, later.request, later.moments.items)
-        return replace(self._rows, matrix=np.hstack([self._rows.matrix, columns]))
+        training, validation = split_rows(self._rows)
+        result = self._train(len(training), len(self._rows), self._epochs)
+        ranker = Ranker(self._inputs, torch_score(result.model))
+        logits = ranker.columns(validation.matrix, validation.histories, validation.request, validation.moments.items)
+        checked = {head: pool(trees, logits[:, list(Head).index(head)]) for head, trees in stack.checked.items()}
+        curves = {}
+        for head, chances in checked.items():
+            truth, raw = calibration_rows(validation, head, chances)
+            curves[head] = fit_curve(raw, truth)
+        return replace(stack, checked=checked, curves=curves)
 
     def train_last(self) -> RankerModel:
-        """Return the ranker that learned from all rows, for as many epochs as did best after the last cut.
+        """Return the ranker that learned from all rows, for as many epochs as did best when it was checked.
 
         Raises:
             TrainingError: the loss stopped being a number.
         """
         n = len(self._rows)
-        self.results.append(self._train(n, n, self.results[-1].best_epoch if self.results else self._epochs))
-        return self.results[-1].model
-
-    def _cut(self, share: float) -> float:
-        return float(np.quantile(self._rows.times_ms, share))
+        return self._train(n, n, self.results[-1].best_epoch if self.results else self._epochs).model
 
     def _train(self, first: int, last: int, epochs: int) -> RankerResult:
         """Train on the rows before `first` and validate on those from there to `last`, if there are any."""
         file = None if self._checkpoints is None else self._checkpoints / f"ranker-{len(self.results)}.pt"
-        return train_ranker(
+        result = train_ranker(
             self._learned.take(np.arange(first)), self._learned.take(np.arange(first, last)) if first < last else None,
             self._shape, items=self._table, epochs=epochs, seed=self._seed, device=self._device, checkpoint=file,
         )  # fmt: skip
+        self.results.append(result)
+        return result

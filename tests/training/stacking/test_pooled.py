@@ -1,0 +1,118 @@
+"""The ranker beside the trees: what checks it is new to it, and what both say is one calibrated chance."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from recloop.histories import Histories
+from recloop.labels import Head
+from recloop.ranker import Ranker, RankerInputs, pool
+from recloop.ranking import RANKING_FEATURES, Items, Vocabularies
+from tests.recloop.conftest import tiny_items
+from training.ranker.rows import RankerShape
+from training.ranker.scoring import torch_score
+from training.stacking.pooled import PooledRanker
+from training.stacking.row_statistics import Moments
+from training.stacking.rows import Rows
+from training.stacking.stack import Stack, fit_curve, plan_stack, split_rows
+
+N = 600
+SHAPE = RankerShape(n_dimensions=8, n_layers=1, hidden=(16,), dropout=0.0)
+
+
+def make_rows(items: Items) -> Rows:
+    """Rows whose click says whether the candidate is what the user took last."""
+    generator = np.random.default_rng(3)
+    n_items = len(items)
+    newest, candidates = generator.integers(0, 3, N), generator.integers(0, min(3, n_items), N)
+    one = np.ones((N, 1), dtype=np.int64)
+    clicks = (newest == candidates).astype(np.int8)
+    none = np.zeros(N, dtype=np.int8)
+    users = np.array([f"u{place % 30}" for place in range(N)], dtype=object)
+    matrix = generator.normal(size=(N, len(RANKING_FEATURES))).astype(np.float32)
+    matrix[:, -6:] = 0
+    return Rows(
+        matrix,
+        {Head.CLICK: clicks, Head.LONG_VIEW: none, Head.LIKE: none, Head.HIDE: none},
+        Moments(users, candidates, np.full(N, None, dtype=object), np.arange(N)),
+        np.full(N, {}, dtype=object),
+        np.ones(N, dtype=bool),
+        np.ones(N, dtype=bool),
+        Histories((newest + 1)[:, None], one, one, one),
+        np.arange(N),
+    )
+
+
+def pooled_ranker(rows: Rows, items: Items, *, seed: int = 0, epochs: int = 2) -> PooledRanker:
+    vectors = np.eye(len(items), 4, dtype=np.float32)
+    return PooledRanker(
+        rows, names=RANKING_FEATURES, vocabularies=Vocabularies({}), items=items, vectors=vectors, epochs=epochs,
+        seed=seed, device="cpu", shape=SHAPE,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def items() -> Items:
+    return tiny_items()
+
+
+@pytest.fixture(scope="module")
+def rows(items: Items) -> Rows:
+    return make_rows(items)
+
+
+@pytest.fixture(scope="module")
+def trees(rows: Rows) -> Stack:
+    return plan_stack(rows, names=RANKING_FEATURES, seed=0)
+
+
+def test_what_is_checked_is_what_both_say_of_the_newest_rows(rows: Rows, items: Items, trees: Stack) -> None:
+    beside = pooled_ranker(rows, items)
+    both = beside.check(trees)
+    _, validation = split_rows(rows)
+    ranker = Ranker(RankerInputs(RANKING_FEATURES, Vocabularies({})), torch_score(beside.results[0].model))
+    said = ranker.columns(validation.matrix, validation.histories, validation.request, validation.moments.items)
+    np.testing.assert_allclose(both.checked[Head.CLICK], pool(trees.checked[Head.CLICK], said[:, 0]))
+    assert both.plans == trees.plans
+    assert both.curves[Head.CLICK] == fit_curve(both.checked[Head.CLICK], validation.labels[Head.CLICK])
+    assert both.curves[Head.CLICK] != trees.curves[Head.CLICK], "calibrated as one"
+
+
+def test_what_checks_it_is_new_to_it(rows: Rows, items: Items, trees: Stack) -> None:
+    training, _ = split_rows(rows)
+    later = rows.labels[Head.CLICK].copy()
+    later[len(training) :] = 1 - later[len(training) :]
+    turned = dataclasses.replace(rows, labels=rows.labels | {Head.CLICK: later})
+    # One epoch: there is nothing that the rows which check could choose.
+    one, other = (pooled_ranker(each, items, epochs=1).check(trees) for each in (rows, turned))
+    np.testing.assert_array_equal(one.checked[Head.CLICK], other.checked[Head.CLICK])
+    earlier = rows.labels[Head.CLICK].copy()
+    earlier[: len(training)] = 1 - earlier[: len(training)]
+    taught = dataclasses.replace(rows, labels=rows.labels | {Head.CLICK: earlier})
+    changed = pooled_ranker(taught, items, epochs=1).check(trees)
+    assert np.abs(one.checked[Head.CLICK] - changed.checked[Head.CLICK]).max() > 1e-3
+
+
+def test_the_last_learns_from_all_rows_for_as_long_as_did_best(rows: Rows, items: Items, trees: Stack) -> None:
+    beside = pooled_ranker(rows, items)
+    beside.check(trees)
+    beside.train_last()
+    checked, last = beside.results
+    assert len(last.curve) == checked.best_epoch
+    assert last.curve[0].validation_loss is None
+    assert last.curve[0].training_loss != checked.curve[0].training_loss
+
+
+def test_the_same_seed_gives_the_same_and_another_another(rows: Rows, items: Items, trees: Stack) -> None:
+    one, again, other = (pooled_ranker(rows, items, seed=seed).check(trees).checked[Head.CLICK] for seed in (0, 0, 1))
+    np.testing.assert_allclose(one, again, atol=1e-6)
+    assert np.abs(one - other).max() > 1e-4
+
+
+def test_two_equal_opinions_are_their_own_mean() -> None:
+    chances = np.array([0.1, 0.5, 0.999])
+    np.testing.assert_allclose(pool(chances, np.log(chances / (1 - chances))), chances)
+    assert 0 < pool(np.array([0.0]), np.array([-50.0]))[0] < pool(np.array([1.0]), np.array([50.0]))[0] < 1
