@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     ranker: Literal["auto", "on", "off"] = Field(
         "auto", description="Whether a bundle has the ranker; auto: if the heads are better with it, by the interval."
     )
-    ranker_epochs: int = Field(1, ge=1, description="Most epochs of the ranker; it overfits after one or two.")
+    ranker_epochs: int = Field(2, ge=1, description="Most epochs of the ranker; it overfits after two or three.")
     seed: int = Field(17, description="Seed that every random choice is derived from.")
     gate_min_ndcg_difference: float = Field(
         -0.01, description="Smallest ndcg@10 difference, challenger minus champion, that the gate lets pass."

@@ -31,8 +31,8 @@ from training.retrieval.sequence import export_encoder
 from training.retrieval.warm_start import save_weights
 from training.scoring import load_bundle, load_models
 from training.stacking.gather import BaseModels
+from training.stacking.plan import RankingPlan
 from training.stacking.stack import Stack
-from training.stacking.worth import Worth
 
 if TYPE_CHECKING:
     from training.ranker.model import RankerModel
@@ -48,9 +48,9 @@ class Trained:
     training_set: TrainingSet
     base: BaseModels
     extras: Extras
+    plan: RankingPlan
     stack: Stack
     ranker: RankerModel | None = None
-    ranker_worth: Worth | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

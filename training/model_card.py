@@ -56,8 +56,8 @@ def _refit(learned_until_ms: int, split: TimeSplit) -> list[str]:
     if learned_until_ms <= split.holdout_ms:
         return []
     return [
-        f"Judged on the holdout, then trees and statistics were made anew on everything before "
-        f"{format_time(from_ms(learned_until_ms))}: the numbers below are of the models before that.",
+        f"Judged on the holdout, then all that ranks was made anew on everything before "
+        f"{format_time(from_ms(learned_until_ms))}: metrics and parts are of the models before that.",
         "",
     ]
 

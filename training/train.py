@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import shutil
 import sys
@@ -44,11 +43,9 @@ from training.retrieval.sequence import train_sequence
 from training.retrieval.warm_start import LEARNED_UNTIL, WarmStart, read_warm_start
 from training.source.build import build_source_set
 from training.stacking.gather import BaseModels, stack_rows
+from training.stacking.plan import plan_ranking
 from training.stacking.pooled import PooledRanker
-from training.stacking.stack import plan_stack, refit
-from training.stacking.worth import worth_of
-
-LOG = logging.getLogger(__name__)
+from training.stacking.stack import refit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,8 +121,9 @@ def train(
 ) -> dict[str, Any]:
     """Train everything and write the bundle; return what the last line of the command says.
 
-    With `refit_holdout` the metrics are those of the models before it, and the bundle's trees and statistics know the
-    holdout too: what is served tomorrow should know yesterday. Two bundles made so cannot be compared on that holdout.
+    With `refit_holdout` the metrics are those of the models before it, and the bundle's trees, ranker and statistics
+    know the holdout too: what is served tomorrow should know yesterday. All is planned anew, for more rows may bear a
+    ranker that fewer did not. Two bundles made so cannot be compared on that holdout.
 
     The models of each epoch are kept beside `out` until the bundle is whole: a run that was killed goes on from there.
 
@@ -153,10 +151,9 @@ def train(
         return write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)
 
     ranking = partial(train_ranking, training_set, base, settings, watch, checkpoints)
-    trained = ranking(end_ms=training_set.split.holdout_ms)
-    manifest = bundled(trained)
+    manifest = bundled(ranking(end_ms=training_set.split.holdout_ms))
     if refit_holdout:
-        manifest = bundled(ranking(end_ms=training_set.split.end_ms, judged=trained))
+        manifest = bundled(ranking(end_ms=training_set.split.end_ms))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {
         "rows_in": len(training_set.interactions.items) + len(training_set.examples),
@@ -199,39 +196,32 @@ def train_ranking(
     checkpoints: Path | None = None,
     *,
     end_ms: int,
-    judged: Trained | None = None,
 ) -> Trained:
     """Train what ranks on the rows from the stack span's start to an end.
 
-    The ranker is trained where the settings ask for it, and stays where the heads are better with it; see `Worth`.
-    After `judged` it is there if it was there: what is served is made as what was measured.
+    The ranker is checked where the settings ask for it, and stays where the heads are better with it.
     """
     seed = settings.seed
-    wanted = settings.ranker if judged is None else "off" if judged.ranker is None else "on"
     with watch.part("rows"):
         extras, rows = stack_rows(training_set, base, end_ms=end_ms, seed=seed)
     names = ranking_features(extras)
-    with watch.part("stack"):
-        stack = plan_stack(rows, names=names, seed=seed)
-    ranker, worth = None, None if judged is None else judged.ranker_worth
-    if wanted != "off":
+    beside: PooledRanker | None = None
+    if settings.ranker != "off":
+        beside = PooledRanker(
+            rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
+            vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
+            checkpoints=checkpoints / str(end_ms) if checkpoints else None,
+        )  # fmt: skip
+    plan = plan_ranking(rows, beside, names=names, always=settings.ranker == "on", seed=seed, watch=watch)
+    ranker = None
+    if beside is not None and plan.ranker_epochs:
         with watch.part("ranker"):
-            beside = PooledRanker(
-                rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
-                vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
-                checkpoints=checkpoints / str(end_ms) if checkpoints else None,
-            )  # fmt: skip
-            pooled = beside.check(stack)
+            ranker = beside.train_last(plan.ranker_epochs)
+    if beside is not None:
         watch.throughput["ranker"] = beside.results[-1].throughput
-        if worth is None:
-            worth = worth_of(pooled, stack, rows, seed=seed)
-            LOG.info("the ranker: %s", worth)
-        if wanted == "on" or worth.helps:
-            with watch.part("ranker"):
-                stack, ranker = pooled, beside.train_last()
     with watch.part("stack"):
-        stack = refit(stack, rows, names=names, seed=seed)
-    return Trained(training_set, base, extras, stack, ranker, worth)
+        stack = refit(plan.stack, rows, names=names, seed=seed)
+    return Trained(training_set, base, extras, plan, stack, ranker)
 
 
 def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
@@ -249,8 +239,8 @@ def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
         },
         "trees": {str(head): rounds for head, rounds in trained.stack.rounds.items()},
     }
-    if trained.ranker_worth is not None:
-        facts["ranker"] = {"served": trained.ranker is not None, **trained.ranker_worth.to_dict()}
+    if trained.plan.worth is not None:
+        facts["ranker"] = {"served": trained.ranker is not None, **trained.plan.worth.to_dict()}
     return facts
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 PATIENCE = 2
-"""Training ends after so many epochs without a new best: a ranker overfits after one or two."""
+"""Training ends after so many epochs without a new best: a ranker overfits after two or three."""
 
 MOST_ROWS = 500
 """A user with more rows comes in parts: pairs grow with the square."""

@@ -1,6 +1,6 @@
 """The ranker beside the trees: checked on the rows that chose the trees' plan, then trained on all.
 
-In: rows, oldest first, and the plan of their stack. Out: the stack as it is with a ranker, and the ranker of a bundle.
+In: rows, oldest first, and the plan of their stack. Out: the plan with a ranker, and the ranker of a bundle.
 What is pooled to be checked, the ranker learned from the rows before, as the trees did; how the two are pooled is
 `recloop.ranker.pool`.
 """
@@ -56,8 +56,7 @@ class PooledRanker:
             vocabularies: codes of the categorical columns.
             items: the catalogue.
             vectors: of the base models, [items, d].
-            epochs: most of the first training; the rows that check it choose among them, and the last ranker takes
-                their choice.
+            epochs: most of the training that is checked; the rows that check it choose among them.
             seed: of all chance.
             device: `auto`, `cpu` or `cuda`.
             shape: of the ranker.
@@ -86,14 +85,13 @@ class PooledRanker:
             curves[head] = fit_curve(raw, truth)
         return replace(stack, checked=checked, curves=curves)
 
-    def train_last(self) -> RankerModel:
-        """Return the ranker that learned from all rows, for as many epochs as did best when it was checked.
+    def train_last(self, epochs: int) -> RankerModel:
+        """Return the ranker that learned from all rows.
 
         Raises:
             TrainingError: the loss stopped being a number.
         """
-        n = len(self._rows)
-        return self._train(n, n, self.results[-1].best_epoch if self.results else self._epochs).model
+        return self._train(len(self._rows), len(self._rows), epochs).model
 
     def _train(self, first: int, last: int, epochs: int) -> RankerResult:
         """Train on the rows before `first` and validate on those from there to `last`, if there are any."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -111,10 +111,11 @@ def split_rows(rows: Rows) -> tuple[Rows, Rows]:
 
 def refit(stack: Stack, rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:
     """Return the stack with its trees grown anew on given rows, by the plans it has."""
-    for head, (parameters, rounds) in stack.plans.items():
-        booster = _grow(_dataset(rows, head, names), parameters, rounds, seed)
-        stack.texts[head] = booster.model_to_string()
-    return stack
+    texts = {
+        head: _grow(_dataset(rows, head, names), parameters, rounds, seed).model_to_string()
+        for head, (parameters, rounds) in stack.plans.items()
+    }
+    return replace(stack, texts=texts)
 
 
 def _why_not(training: NDArray[np.int8], validation: NDArray[np.int8]) -> str | None:

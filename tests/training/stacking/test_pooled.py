@@ -7,51 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from recloop.histories import Histories
 from recloop.labels import Head
 from recloop.ranker import Ranker, RankerInputs, pool
 from recloop.ranking import RANKING_FEATURES, Items, Vocabularies
 from tests.recloop.conftest import tiny_items
-from training.ranker.rows import RankerShape
+from tests.training.stacking.newest_action_rows import make_rows, pooled_ranker
 from training.ranker.scoring import torch_score
-from training.stacking.pooled import PooledRanker
-from training.stacking.row_statistics import Moments
 from training.stacking.rows import Rows
 from training.stacking.stack import Stack, fit_curve, plan_stack, split_rows
-
-N = 600
-SHAPE = RankerShape(n_dimensions=8, n_layers=1, hidden=(16,), dropout=0.0)
-
-
-def make_rows(items: Items) -> Rows:
-    """Rows whose click says whether the candidate is what the user took last."""
-    generator = np.random.default_rng(3)
-    n_items = len(items)
-    newest, candidates = generator.integers(0, 3, N), generator.integers(0, min(3, n_items), N)
-    one = np.ones((N, 1), dtype=np.int64)
-    clicks = (newest == candidates).astype(np.int8)
-    none = np.zeros(N, dtype=np.int8)
-    users = np.array([f"u{place % 30}" for place in range(N)], dtype=object)
-    matrix = generator.normal(size=(N, len(RANKING_FEATURES))).astype(np.float32)
-    matrix[:, -6:] = 0
-    return Rows(
-        matrix,
-        {Head.CLICK: clicks, Head.LONG_VIEW: none, Head.LIKE: none, Head.HIDE: none},
-        Moments(users, candidates, np.full(N, None, dtype=object), np.arange(N)),
-        np.full(N, {}, dtype=object),
-        np.ones(N, dtype=bool),
-        np.ones(N, dtype=bool),
-        Histories((newest + 1)[:, None], one, one, one),
-        np.arange(N),
-    )
-
-
-def pooled_ranker(rows: Rows, items: Items, *, seed: int = 0, epochs: int = 2) -> PooledRanker:
-    vectors = np.eye(len(items), 4, dtype=np.float32)
-    return PooledRanker(
-        rows, names=RANKING_FEATURES, vocabularies=Vocabularies({}), items=items, vectors=vectors, epochs=epochs,
-        seed=seed, device="cpu", shape=SHAPE,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +59,12 @@ def test_what_checks_it_is_new_to_it(rows: Rows, items: Items, trees: Stack) -> 
     assert np.abs(one.checked[Head.CLICK] - changed.checked[Head.CLICK]).max() > 1e-3
 
 
-def test_the_last_learns_from_all_rows_for_as_long_as_did_best(rows: Rows, items: Items, trees: Stack) -> None:
+def test_the_last_learns_from_all_rows(rows: Rows, items: Items, trees: Stack) -> None:
     beside = pooled_ranker(rows, items)
     beside.check(trees)
-    beside.train_last()
+    beside.train_last(1)
     checked, last = beside.results
-    assert len(last.curve) == checked.best_epoch
+    assert len(last.curve) == 1
     assert last.curve[0].validation_loss is None
     assert last.curve[0].training_loss != checked.curve[0].training_loss
 
