@@ -46,7 +46,8 @@ def plan_ranking(
     with watch.part("ranker"):
         pooled = ranker.check(stack)
         worth = worth_of(pooled, stack, rows, seed=seed)
-    LOG.info("the ranker: %s", worth)
-    if always or worth.helps:
+    kept = always or worth.helps
+    LOG.info("the ranker is %s: with it %s", "kept" if kept else "left out", worth)
+    if kept:
         return RankingPlan(pooled, ranker.results[-1].best_epoch, worth)
     return RankingPlan(stack, worth=worth)

@@ -23,7 +23,7 @@ JUDGING_HEADS = (Head.CLICK, Head.LONG_VIEW, Head.LIKE)
 
 @dataclass(frozen=True)
 class Worth:
-    """Differences by head and metric; a number that is not defined is left out."""
+    """Differences by head and metric; a number that is not defined is left out. As text, a line for the log."""
 
     differences: dict[str, dict[str, Interval]]
 
@@ -32,6 +32,14 @@ class Worth:
         """Tell whether the stage stays."""
         found = [interval for own in self.differences.values() for interval in own.values()]
         return any(own.low > 0 for own in found) and not any(own.high < 0 for own in found)
+
+    def __str__(self) -> str:
+        gains = [
+            f"{head} {name} {own.mean:+.4f} [{own.low:+.4f}, {own.high:+.4f}]"
+            for head, found in self.differences.items()
+            for name, own in found.items()
+        ]
+        return ", ".join(gains) or "nothing to compare"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what manifests and reports hold of it."""

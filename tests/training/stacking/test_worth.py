@@ -40,6 +40,12 @@ def test_a_stage_stays_that_is_better_somewhere_and_worse_nowhere(
     assert worth.to_dict()["helps"] is stays
 
 
+def test_a_line_for_the_log_has_every_difference() -> None:
+    worth = Worth({"click": {"auc": interval(0.001, 0.003)}, "like": {"gauc": interval(-0.02, 0.01)}})
+    assert str(worth) == "click auc +0.0020 [+0.0010, +0.0030], like gauc -0.0050 [-0.0200, +0.0100]"
+    assert str(Worth({})) == "nothing to compare"
+
+
 def make_rows() -> Rows:
     generator = np.random.default_rng(0)
     labels = {head: np.zeros(N, dtype=np.int8) for head in Head}
