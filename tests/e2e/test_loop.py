@@ -27,7 +27,8 @@ from tests.conftest import free_ports, run_module
 
 pytestmark = [pytest.mark.stack, pytest.mark.spark, pytest.mark.slow]
 
-DEMO_SECONDS = 1_200
+DEMO_SECONDS = 3_000
+"""Seven times what it takes on two quiet cores: that the loop is fast is the benchmark's to say, not a test's."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def api(loop: Settings) -> Iterator[httpx.Client]:
         yield client
 
 
-def eventually(look: Callable[[], Any], seconds: float = 30) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 120) -> Any:
     """Return what `look` finds, asking until it is true."""
     until = time.monotonic() + seconds
     while not (found := look()):

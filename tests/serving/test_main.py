@@ -28,7 +28,7 @@ from tests.serving.bundles import flip_bit
 from tests.serving.conftest import TOKEN
 from tests.serving.online_rows import open_store, write_daily, write_recent
 from tests.serving.registered import Registered
-from tests.serving.servers import PASSWORD, OwnRedis, own_redis, wait_until
+from tests.serving.servers import PASSWORD, PATIENCE_SECONDS, OwnRedis, own_redis, wait_until
 from tests.serving.topic import read_topic
 
 
@@ -60,7 +60,7 @@ class Serving:
             stdout=self._log, stderr=self._log,
         )  # fmt: skip
         self.client = httpx.Client(base_url=self.settings.serving, timeout=30)
-        wait_until(self.is_live, 60)
+        wait_until(self.is_live)
 
     def is_live(self) -> bool:
         assert self.process.poll() is None, "it ended: see serving-process.log"
@@ -71,7 +71,7 @@ class Serving:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
+        code = self.process.wait(PATIENCE_SECONDS)
         self.client.close()
         self._log.close()
         return code
@@ -84,8 +84,8 @@ class Serving:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    def reaches(self, version: str, seconds: float = 30) -> float:
-        return wait_until(lambda: self.release()["version"] == version, seconds)
+    def reaches(self, version: str) -> float:
+        return wait_until(lambda: self.release()["version"] == version)
 
 
 @pytest.fixture(scope="module")

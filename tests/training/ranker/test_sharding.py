@@ -25,6 +25,9 @@ N_STEPS = 8
 SHAPE = dataclasses.replace(SMALL, dropout=0.2)
 # All 60 rows are one mini-batch, so an epoch is a step; the rate is high enough for a wrong gradient to show.
 SCHEDULE = RankerSchedule(batch_rows=1_000, learning_rate=0.02)
+ROUNDING = SCHEDULE.learning_rate / 10
+"""AdamW divides a gradient by its own size: one that is all but zero moves its weight by what rounding left of it, and
+sums over two processes round otherwise than one's. A gradient that is missing would cost N_STEPS whole steps."""
 
 
 def fit(checkpoint: Path | None = None) -> RankerResult:
@@ -151,8 +154,8 @@ def test_saved_ranker_has_the_whole_table(folder: Path) -> None:
     weights = loaded.state_dict()
     assert len(weights["items.ids.weight"]) == N_ITEMS + 1
     for name, expected in alone.state_dict().items():
-        np.testing.assert_allclose(weights[name], expected, atol=1e-4, err_msg=name)
-    np.testing.assert_allclose(logits_of(loaded, make_rows()), logits_of(alone, make_rows()), atol=1e-4)
+        np.testing.assert_allclose(weights[name], expected, atol=ROUNDING, err_msg=name)
+    np.testing.assert_allclose(logits_of(loaded, make_rows()), logits_of(alone, make_rows()), atol=ROUNDING)
 
 
 @pytest.mark.slow
