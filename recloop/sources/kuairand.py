@@ -55,8 +55,9 @@ class KuaiRand:
     of videos are not read. Of several rows for a video or a user, the first counts.
 
     A file `history_*.csv` is read where it is there: each user's watches before the log, oldest first, with one time
-    for the last of them. The newest HISTORY_WATCHES become events one hour apart that end at that time: their order is
-    real, their times are not, and no impression is made of them.
+    for the last of them. The newest HISTORY_WATCHES become events one hour apart that end at that time, and before
+    them, in the same way, the likes of videos that were watched earlier: likes are rare, and of many users these are
+    all there are. Their order is real, their times are not, and no impression is made of them.
 
     Where no `log_*.csv` is there, `processed_*.csv` is read: only exposures that ended in an explicit like (`label` 1,
     in place of `is_like`) or hate (0, in place of `is_hate`), without a tab. There the catalogue may be missing.
@@ -166,7 +167,7 @@ class _Row(NamedTuple):
     surface: int
     actions: int
     age: int
-    """Of a watch, how many the user watched after it in the history; -1 is an exposure."""
+    """Of a watch or like in the past, how many of the history come after it; -1 is an exposure."""
 
     played_ms: int
     duration_ms: int
@@ -238,9 +239,11 @@ def _clipped(ms: int) -> int:
 
 def _history(path: Path, line: int, row: Row, codes: _Codes) -> Iterator[_Row]:
     last = to_ms(time_of(path, line, row, "last_time_ms"))
-    liked, watched_long = set(row["like_seq"].split()), set(row["long_watch_seq"].split())
-    for age, video in enumerate(reversed(row["watch_seq"].split()[-HISTORY_WATCHES:])):
-        watch = Action.LONG_VIEW if video in watched_long else Action.VIEW
+    watched, liked = row["watch_seq"].split()[-HISTORY_WATCHES:], row["like_seq"].split()
+    watched_long = set(row["long_watch_seq"].split())
+    earlier = [video for video in liked if video not in watched]
+    for age, video in enumerate(reversed([*earlier, *watched])):
+        seen = (Action.LONG_VIEW if video in watched_long else Action.VIEW,) if age < len(watched) else ()
         yield _Row(
             time_ms=last - age * MS_PER_HOUR,
             path=codes[path],
@@ -248,7 +251,7 @@ def _history(path: Path, line: int, row: Row, codes: _Codes) -> Iterator[_Row]:
             user=codes[row["user_id"]],
             video=codes[video],
             surface=codes[None],
-            actions=codes[(watch, Action.LIKE) if video in liked else (watch,)],
+            actions=codes[(*seen, Action.LIKE) if video in liked else seen],
             age=age,
             played_ms=0,
             duration_ms=0,

@@ -136,7 +136,9 @@ def straightforward_history(folder: Path) -> Iterator[Event]:
     for row in csv.DictReader((folder / "history_last50.csv").open()):
         first_rows.setdefault(row["user_id"], row)
     for user, row in first_rows.items():
-        for age, video in enumerate(row["watch_seq"].split()[:-51:-1]):
+        watched, liked = row["watch_seq"].split()[-50:], row["like_seq"].split()
+        earlier = [video for video in liked if video not in watched]
+        for age, video in enumerate([*watched[::-1], *earlier[::-1]]):
             watch = Event(
                 event_id=f"{user}-{video}-history-{age}",
                 event_time=datetime.fromtimestamp(int(row["last_time_ms"]) // 1_000, UTC)
@@ -145,8 +147,9 @@ def straightforward_history(folder: Path) -> Iterator[Event]:
                 user_id=user,
                 item_id=video,
             )
-            yield watch
-            if video in row["like_seq"].split():
+            if age < len(watched):
+                yield watch
+            if video in liked:
                 yield watch.model_copy(update={"event_id": f"{watch.event_id}-like", "action": Action.LIKE})
 
 
@@ -180,6 +183,17 @@ def test_history_is_cut_to_its_newest_watches(kuairand_folder: Path) -> None:
     history = [event for event in KuaiRand(kuairand_folder).events() if event.slate_id is None]
     assert [event.item_id for event in history] == watched[7:]
     assert {b.event_time - a.event_time for a, b in pairwise(history)} == {timedelta(hours=1)}
+
+
+def test_likes_of_what_was_watched_before_the_history_are_older_than_it(kuairand_folder: Path) -> None:
+    (kuairand_folder / "history_to_4_24_last50.csv").write_text(
+        "user_id,last_time_ms,watch_seq,like_seq,long_watch_seq\n8,1650615878629,4 5,1 2 4,1\n"
+    )
+    history = [event for event in KuaiRand(kuairand_folder).events() if event.slate_id is None]
+    assert [(e.item_id, e.action) for e in history] == [
+        ("1", "like"), ("2", "like"), ("4", "view"), ("4", "like"), ("5", "view"),
+    ]  # fmt: skip
+    assert [(history[-1].event_time - e.event_time).seconds // 3600 for e in history] == [3, 2, 1, 1, 0]
 
 
 def test_video_without_tag_or_duration_is_kept(kuairand_folder: Path) -> None:
