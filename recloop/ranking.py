@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from recloop.clock import MS_PER_DAY, MS_PER_HOUR
 from recloop.features import HALF_LIFE_DAYS, ITEM_DAILY, POPULARITY_HALF_LIFE_DAYS, USER_DAILY, FeatureSpec, Kind
-from recloop.labels import HIDE_ACTIONS
 from recloop.sequences import RecentActions
 from recloop.tables import Column
 
@@ -35,7 +34,10 @@ _HALF_LIVES: Mapping[str, float] = {
 }
 """Decayed sums: what a row said at its feature_time is worth less at the request."""
 
-USER_COLUMNS = (*(spec.name for spec in _USER_NUMBERS), "user_days_since_last", "user_recent_1h", "user_recent_hides")
+USER_COLUMNS = (*(spec.name for spec in _USER_NUMBERS), "user_days_since_last", "user_items_1h")
+"""Nothing here follows how good or bad the last items were: that is the same for all candidates of a slate, and what
+follows each outcome ranks a user's own rows against it (docs/adr/0010)."""
+
 ITEM_COLUMNS = (*(spec.name for spec in _ITEM_NUMBERS), "item_days_since_first", "item_duration_s", "item_age_days")
 CROSS_COLUMNS = ("cf_score", "sequence_score", "category_affinity", "category_recent", "author_recent")
 CONTEXT_COLUMNS = ("hour", "surface_code", "device_code", "segment_code", "age_group_code", "gender_code")
@@ -187,8 +189,8 @@ def _user_row(user: UserState, context: Context) -> NDArray[np.float64]:
         values.append(fade(spec.name, value, user.as_of_ms, context.time_ms))
     last = user.last_ms
     values.append(np.nan if last is None else max(0, context.time_ms - last) / MS_PER_DAY)
-    values.append(sum(context.time_ms - time < MS_PER_HOUR for time in user.recent.times_ms))
-    values.append(sum(action in HIDE_ACTIONS for action in user.recent.actions))
+    recent = zip(user.recent.item_ids, user.recent.times_ms, strict=True)
+    values.append(len({item for item, time in recent if context.time_ms - time < MS_PER_HOUR}))
     return np.asarray(values, dtype=np.float64)
 
 

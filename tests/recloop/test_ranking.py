@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from recloop.clock import MS_PER_DAY
-from recloop.ranking import RANKING_FEATURES, UNKNOWN, Context, Items, UserState, Vocabularies, ranking_matrix
+from recloop.ranking import (
+    RANKING_FEATURES,
+    UNKNOWN,
+    USER_COLUMNS,
+    Context,
+    Items,
+    UserState,
+    Vocabularies,
+    ranking_matrix,
+)
 from recloop.sequences import RecentActions
 from tests.recloop.conftest import AS_OF_MS, N_ITEMS, tiny_items
 
@@ -54,6 +63,16 @@ def test_what_is_no_sum_does_not_fade(items: Items) -> None:
 
 def test_no_rate_of_the_user_moves_from_day_to_day() -> None:
     assert not [name for name in RANKING_FEATURES if name.startswith("user_") and name.endswith("_rate")]
+
+
+def test_nothing_of_the_user_follows_the_outcome_of_the_last_item(items: Items) -> None:
+    base = RecentActions(("i0", "i2"), ("view", "view"), (1, AS_OF_MS - 2), (0, 0))
+    seen = matrix(UserState("u", recent=base), items)
+    assert seen["user_items_1h"][0] == 1
+    for action in ("click", "save", "hide"):
+        more = RecentActions((*base.item_ids, "i2"), (*base.actions, action), (*base.times_ms, AS_OF_MS - 2), (0,) * 3)
+        after = matrix(UserState("u", recent=more), items)
+        assert [after[name][0] for name in USER_COLUMNS] == pytest.approx([seen[name][0] for name in USER_COLUMNS])
 
 
 def test_affinity_is_the_mean_over_the_items_categories(items: Items) -> None:
