@@ -122,8 +122,9 @@ def train(
     """Train everything and write the bundle; return what the last line of the command says.
 
     With `refit_holdout` the metrics are those of the models before it, and the bundle's trees, ranker and statistics
-    know the holdout too: what is served tomorrow should know yesterday. All is planned anew, for more rows may bear a
-    ranker that fewer did not. Two bundles made so cannot be compared on that holdout.
+    know the holdout too: what is served tomorrow should know yesterday. All is planned anew, and where the settings
+    leave it open whether there is a ranker, that is decided then alone: more rows may bear one that fewer did not.
+    Two bundles made so cannot be compared on that holdout.
 
     The models of each epoch are kept beside `out` until the bundle is whole: a run that was killed goes on from there.
 
@@ -150,10 +151,12 @@ def train(
 
         return write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)
 
-    ranking = partial(train_ranking, training_set, base, settings, watch, checkpoints)
-    manifest = bundled(ranking(end_ms=training_set.split.holdout_ms))
+    ranking = partial(train_ranking, training_set, base, watch=watch, checkpoints=checkpoints)
+    undecided = refit_holdout and settings.ranker == "auto"
+    judged_by = settings.model_copy(update={"ranker": "off"}) if undecided else settings
+    manifest = bundled(ranking(judged_by, end_ms=training_set.split.holdout_ms))
     if refit_holdout:
-        manifest = bundled(ranking(end_ms=training_set.split.end_ms))
+        manifest = bundled(ranking(settings, end_ms=training_set.split.end_ms))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {
         "rows_in": len(training_set.interactions.items) + len(training_set.examples),
@@ -192,10 +195,10 @@ def train_ranking(
     training_set: TrainingSet,
     base: BaseModels,
     settings: Settings,
-    watch: Stopwatch,
-    checkpoints: Path | None = None,
     *,
     end_ms: int,
+    watch: Stopwatch,
+    checkpoints: Path | None = None,
 ) -> Trained:
     """Train what ranks on the rows from the stack span's start to an end.
 
