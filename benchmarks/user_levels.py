@@ -3,8 +3,7 @@
 In: the file that `training.evaluate --scores` writes. To each row's log-odds is added a share of the user's level: how
 much more often than foretold the user's earlier rows of the file were positive, shrunk towards none (one Newton step
 towards the mode of a normal prior, Gelman et al. 2013, ch. 16).
-Out: AUC and GAUC per head and share, as JSON. A share above 0 follows the user, one below 0 bets
-against what just happened.
+Out: AUC and GAUC per head and share, as JSON. A share above 0 follows the user, one below 0 bets against what just was.
 Run: python -m benchmarks.user_levels --scores FILE.parquet --out FILE.json
 """
 
