@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from training.retrieval.windows import Windows
 
 if TYPE_CHECKING:
     from training.retrieval.sequence_model import SequenceModel, Shape
+    from training.retrieval.sequence_trainer import SequenceTrainer
 
 LOG = logging.getLogger(__name__)
 HIT_CUTS, NDCG_CUTS = (1, 5, 10), (5, 10)
@@ -40,38 +42,79 @@ class EpochFigures:
     cpu_seconds: float
 
 
-def fit(
-    sequences: ItemSequences, shape: Shape, *, epochs: int, patience: int, seed: int, device: str
-) -> tuple[SequenceModel, list[EpochFigures]]:
-    """Train until `patience` epochs brought nothing better on the held-back items; return the best epoch's model."""
-    import torch
+@dataclass(frozen=True)
+class Recipe:
+    """How large a model is and how it learns; the learning rate falls over all `epochs`."""
 
-    from training.retrieval.sequence_model import SequenceModel
-    from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+    shape: Shape
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
 
-    torch.manual_seed(seed)
+
+@dataclass(frozen=True)
+class Fit:
+    """The model of the best epoch, how it went, and what `training.throughput` measured of it."""
+
+    model: SequenceModel
+    curve: list[EpochFigures]
+    throughput: Mapping[str, float]
+
+    @property
+    def best(self) -> EpochFigures:
+        """Return the first of the best epochs."""
+        return _best(self.curve)
+
+
+def fit(sequences: ItemSequences, recipe: Recipe, *, patience: int, seed: int, device: str) -> Fit:
+    """Train until `patience` epochs brought nothing better on the held-back items, and keep the best epoch."""
     learned, held_back = sequences.held_back()
-    windows = make_windows(learned, length=shape.max_length)
-    model = SequenceModel(len(sequences.item_ids), shape).to(device)
-    schedule = Schedule(epochs, batch_size=128, learning_rate=1e-3, weight_decay=0.0, windows_per_epoch=len(windows))
-    trainer = SequenceTrainer(model, windows, schedule, device=device, seed=seed)
+    model, trainer = _start(learned, recipe, seed=seed, device=device)
     figures: list[EpochFigures] = []
     seconds, cpu_seconds = 0.0, 0.0
     best = copy.deepcopy(model.state_dict())
-    for epoch in range(1, epochs + 1):
+    for epoch in range(1, recipe.epochs + 1):
         started, cpu_started = time.monotonic(), time.process_time()
         trainer.run_epoch(epoch)
         seconds, cpu_seconds = seconds + time.monotonic() - started, cpu_seconds + time.process_time() - cpu_started
         ranks = rank_targets(model, learned, held_back)
         figures.append(EpochFigures(epoch, ndcg(ranks, 10), hit_rate(ranks, 10), seconds, cpu_seconds))
         LOG.info("epoch %d: ndcg@10 %.4f, hr@10 %.4f on held-back items, %.0f s", epoch, *_shown(figures[-1]))
-        leader = max(figures, key=lambda each: each.ndcg_at_10)
+        leader = _best(figures)
         if leader is figures[-1]:
             best = copy.deepcopy(model.state_dict())
         if epoch - leader.epoch >= patience:
             break
     model.load_state_dict(best)
-    return model.eval(), figures
+    return Fit(model.eval(), figures, trainer.meter.to_dict())
+
+
+def refit(sequences: ItemSequences, recipe: Recipe, *, epochs: int, seed: int, device: str) -> SequenceModel:
+    """Train anew on all items, those that chose the epoch too, and stop after so many epochs of the recipe's."""
+    model, trainer = _start(sequences, recipe, seed=seed, device=device)
+    for epoch in range(1, epochs + 1):
+        trainer.run_epoch(epoch)
+    return model.eval()
+
+
+def _best(figures: Sequence[EpochFigures]) -> EpochFigures:
+    return max(figures, key=lambda each: each.ndcg_at_10)
+
+
+def _start(
+    sequences: ItemSequences, recipe: Recipe, *, seed: int, device: str
+) -> tuple[SequenceModel, SequenceTrainer]:
+    import torch
+
+    from training.retrieval.sequence_model import SequenceModel
+    from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+
+    torch.manual_seed(seed)
+    windows = make_windows(sequences, length=recipe.shape.max_length)
+    model = SequenceModel(len(sequences.item_ids), recipe.shape).to(device)
+    schedule = Schedule(recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay, len(windows))
+    return model, SequenceTrainer(model, windows, schedule, device=device, seed=seed)
 
 
 def _shown(figures: EpochFigures) -> tuple[float, float, float]:

@@ -47,7 +47,7 @@ class SequenceTrainer:
     ) -> None:
         import torch
 
-        self._model, self._windows, self._device, self._batch_size = model, windows, device, schedule.batch_size
+        self.model, self._windows, self._device, self._batch_size = model, windows, device, schedule.batch_size
         self._seed, self.meter = seed, Meter(device)
         self._per_epoch = min(len(windows), schedule.windows_per_epoch)
         rate = schedule.learning_rate
@@ -74,7 +74,7 @@ class SequenceTrainer:
 
         generator = np.random.default_rng([self._seed, epoch])
         torch.manual_seed(int(generator.integers(2**62)))
-        self._model.train()
+        self.model.train()
         rows = generator.permutation(len(self._windows))[: self._per_epoch]
         # Windows of like length together: less padding. Which come together is still by chance.
         lengths = (self._windows.items[rows] > 0).sum(axis=1)
@@ -95,7 +95,7 @@ class SequenceTrainer:
             )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.rates.step()
 
@@ -103,7 +103,7 @@ class SequenceTrainer:
         """Return the loss per target over the whole catalogue, dropout off."""
         import torch
 
-        self._model.eval()
+        self.model.eval()
         total, n = 0.0, 0
         with torch.no_grad():
             for first in range(0, min(len(windows), 2_000), self._batch_size):
@@ -120,12 +120,12 @@ class SequenceTrainer:
 
         parts = (windows.items, windows.actions, windows.gaps)
         with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._device == "cuda"):
-            vectors = self._model(*(torch.as_tensor(part, device=self._device) for part in parts))
+            vectors = self.model(*(torch.as_tensor(part, device=self._device) for part in parts))
         targets = torch.as_tensor(windows.targets, device=self._device).reshape(-1)
         kept = targets.nonzero()[:, 0]
         vectors, targets = vectors.reshape(-1, vectors.shape[-1])[kept].float(), targets[kept] - 1
         if not sampled:
-            return catalogue_loss(vectors, self._model.items.weight[1:], self._model.bias, targets)
+            return catalogue_loss(vectors, self.model.items.weight[1:], self.model.bias, targets)
         return self._sampled_loss(vectors, targets)
 
     def _sampled_loss(self, vectors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -133,7 +133,7 @@ class SequenceTrainer:
         import torch
 
         drawn = torch.multinomial(self._chances, N_NEGATIVES, replacement=True)
-        weight, bias = self._model.items.weight[1:], self._model.bias
+        weight, bias = self.model.items.weight[1:], self.model.bias
         own = (vectors * weight[targets]).sum(-1) + bias[targets] - self._chances[targets].log()
         others = vectors @ weight[drawn].T + bias[drawn] - self._chances[drawn].log()
         others = others.masked_fill(drawn[None] == targets[:, None], -1e9)

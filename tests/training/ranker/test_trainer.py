@@ -14,6 +14,7 @@ from tests.training.ranker_maker import SMALL, make_items, make_rows
 from training.ranker.rows import Fusion, RankerRows, RankerShape
 from training.ranker.scoring import predict_ranker
 from training.ranker.trainer import (
+    PIECE_ROWS,
     Epoch,
     RankerSchedule,
     RankerTrainer,
@@ -221,11 +222,10 @@ def test_mini_batches_hold_whole_users_and_every_row_once() -> None:
     assert [len(batch) for batch in batches_of(rows, 60, 2)] != [len(batch) for batch in batches]
 
 
-def test_pieces_hold_whole_users_with_like_histories_and_every_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.ranker.trainer.PIECE_ROWS", 12)
+def test_pieces_hold_whole_users_with_like_histories_and_every_row_once() -> None:
     rows = make_rows(200, n_requests=60)
     batch = user_batches(rows.users, 120, np.random.default_rng(0))[0]
-    parts = pieces(rows, batch)
+    parts = pieces(rows, batch, 12)
     assert len(parts) > 5
     assert sorted(np.concatenate(parts)) == sorted(batch)
     users = [set(rows.users[part].tolist()) for part in parts]
@@ -237,7 +237,7 @@ def test_pieces_hold_whole_users_with_like_histories_and_every_row_once(monkeypa
 def test_gradients_of_pieces_add_up_to_those_of_the_mini_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = dataclasses.replace(SMALL, window_mask_hours=0)
     losses = [epoch.training_loss for epoch in fit(epochs=4, shape=shape).curve]
-    monkeypatch.setattr("training.ranker.trainer.PIECE_ROWS", 3)
+    monkeypatch.setitem(PIECE_ROWS, "cpu", 3)
     in_pieces = [epoch.training_loss for epoch in fit(epochs=4, shape=shape).curve]
     assert in_pieces == pytest.approx(losses, rel=1e-4)
     assert max(losses) - min(losses) > 0.01

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.retrieval.item_sequences import ItemSequences
-from training.retrieval.next_item import fit, make_windows, measure, rank_of, rank_targets
+from training.retrieval.next_item import Recipe, fit, make_windows, measure, rank_of, rank_targets, refit
 
 
 def sequences(*items: list[int], n_items: int = 30) -> ItemSequences:
@@ -46,7 +46,27 @@ def test_model_learns_what_follows_what_and_the_same_seed_learns_the_same() -> N
     # After item i comes i + 1, around a ring.
     ring = [[(int(start) + step) % 30 for step in range(12)] for start in generator.integers(0, 30, 300)]
     data = sequences(*ring)
-    runs = [fit(data, Shape(max_length=10), epochs=12, patience=12, seed=1, device="cpu") for _ in range(2)]
-    assert [f.ndcg_at_10 for f in runs[0][1]] == pytest.approx([f.ndcg_at_10 for f in runs[1][1]], abs=1e-6)
+    recipe = Recipe(Shape(max_length=10), epochs=12)
+    runs = [fit(data, recipe, patience=12, seed=1, device="cpu") for _ in range(2)]
+    assert [f.ndcg_at_10 for f in runs[0].curve] == pytest.approx([f.ndcg_at_10 for f in runs[1].curve], abs=1e-6)
     targets = np.array([(own[-1] + 1) % 30 for own in ring])
-    assert measure(rank_targets(runs[0][0], data, targets))["hr@1"] > 0.9
+    assert measure(rank_targets(runs[0].model, data, targets))["hr@1"] > 0.9
+    again = refit(data, recipe, epochs=runs[0].best.epoch, seed=1, device="cpu")
+    assert measure(rank_targets(again, data, targets))["hr@1"] > 0.9
+
+
+def test_refit_learns_from_the_items_that_chose_the_epoch() -> None:
+    from training.retrieval.sequence_model import Shape
+
+    # Only the last step of all goes from 1 to 2.
+    data = sequences(*([0, 3, 1, 2] for _ in range(150)), n_items=6)
+    recipe, first = (
+        Recipe(Shape(max_length=4, dropout=0.0), epochs=10, learning_rate=1e-2),
+        np.zeros(150, dtype=np.int64),
+    )
+    held_back = data.held_back()[0]
+    chosen = fit(data, recipe, patience=10, seed=1, device="cpu")
+    again = refit(data, recipe, epochs=10, seed=1, device="cpu")
+    assert len(chosen.curve) == 10
+    assert rank_targets(again, held_back, first + 2).max() == 0
+    assert rank_targets(chosen.model, held_back, first + 2).min() > 0
