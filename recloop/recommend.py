@@ -188,11 +188,15 @@ class Retriever:
         return cf_scores, (vectors @ self._item_vectors.T).astype(np.float64)
 
     def user_vectors(
-        self, requests: Sequence[tuple[UserState, Context]]
+        self, requests: Sequence[tuple[UserState, Context]], histories: Histories | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return each request's CF vector and sequence vector; zeros for a user without a history."""
+        """Return each request's CF vector and sequence vector; zeros for a user without a history.
+
+        `histories` are those of the requests, where the caller has them already.
+        """
+        histories = self.histories(requests) if histories is None else histories
         # Without the columns that are padding in every row: the encoder's cost grows with their number.
-        histories = self.histories(requests).take(np.arange(len(requests)))
+        histories = histories.take(np.arange(len(requests)))
         vectors = self._encode(*(part.astype(np.int64) for part in histories.parts[:3]))
         vectors[[not len(user.recent) for user, _ in requests]] = 0.0
         return np.stack([self._cf_vector(user.recent) for user, _ in requests]), vectors
@@ -202,10 +206,14 @@ class Retriever:
         return encode_histories([(user.recent, context.time_ms) for user, context in requests], self.items)
 
     def pair_scores(
-        self, requests: Sequence[tuple[UserState, Context]], asked_by: Indices, item_ids: Sequence[str]
+        self,
+        requests: Sequence[tuple[UserState, Context]],
+        histories: Histories,
+        asked_by: Indices,
+        item_ids: Sequence[str],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return both scores of each item for the request at its place in `asked_by`; NaN for an unknown item."""
-        cf_vectors, vectors = self.user_vectors(requests)
+        cf_vectors, vectors = self.user_vectors(requests, histories)
         rows = np.array([self.items.index.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
         scores = [
             np.where(rows < 0, np.nan, np.einsum("rd,rd->r", users[asked_by], factors[rows]))

@@ -28,15 +28,15 @@ class Stopwatch:
         LOG.info("%s …", name)
         started = time.monotonic()
         yield
-        release_memory()
+        gc.collect()
+        trim_memory()
         self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 1)
         held, most = memory_mb(), peak_memory_mb()
         LOG.info("%s took %.1f s; %.0f MB held, %.0f MB at most so far", name, self.seconds[name], held, most)
 
 
-def release_memory() -> None:
+def trim_memory() -> None:
     """Give freed memory back to the system, where the C library can: parts of very different sizes leave gaps."""
-    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

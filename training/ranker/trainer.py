@@ -22,7 +22,7 @@ from recloop.errors import TrainingError
 from recloop.histories import gap_buckets
 from recloop.ranker import cut_between
 from training.checkpoint import read_checkpoint, run_identity, write_checkpoint
-from training.costs import release_memory
+from training.costs import trim_memory
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.retrieval.sequence import N_THREADS, choose_device
 from training.retrieval.sequence_trainer import LEAST_STEPS
@@ -124,7 +124,7 @@ class RankerTrainer:
             with self.meter.step(len(batch)):
                 total += self._step(batch, generator, f"training loss became {{}} in epoch {epoch}, step {step}")
             if self._device == "cpu" and step % RELEASE_EVERY == 0:
-                release_memory()
+                trim_memory()
         return total / len(self._rows)
 
     def _step(self, batch: NDArray[np.integer], generator: np.random.Generator, what: str) -> float:

@@ -45,14 +45,16 @@ class Block(nn.Module):
         self.narrow = nn.Linear(4 * d, d)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return [batch, length, d]; `mask` is added to the attention scores."""
+    def forward(self, x: Tensor, mask: Tensor, *, newest_only: bool = False) -> Tensor:
+        """Return [batch, length, d], or [batch, 1, d] of the newest place; `mask` is added to the attention scores."""
         batch, length, d = x.shape
         parts = self.to_parts(self.attention_norm(x)).reshape(batch, length, 3, self.n_heads, d // self.n_heads)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        if newest_only:
+            x, query, mask = x[:, -1:], query[:, :, -1:], mask[:, :, -1:]
         scores = query @ key.transpose(-1, -2) / (d // self.n_heads) ** 0.5 + mask
         mixed = self.dropout(torch.softmax(scores, dim=-1)) @ value
-        x = x + self.dropout(self.to_output(mixed.transpose(1, 2).reshape(batch, length, d)))
+        x = x + self.dropout(self.to_output(mixed.transpose(1, 2).reshape(batch, -1, d)))
         change: Tensor = self.dropout(self.narrow(nn.functional.gelu(self.widen(self.forward_norm(x)))))
         return x + change
 
@@ -75,8 +77,11 @@ class SequenceModel(nn.Module):
         for table in (self.items, self.actions, self.gaps, self.places):
             nn.init.normal_(table.weight, std=0.05)
 
-    def forward(self, items: Tensor, actions: Tensor, gaps: Tensor) -> Tensor:
-        """Return [batch, length, d]: at each position what comes next, from it and what lies before it."""
+    def forward(self, items: Tensor, actions: Tensor, gaps: Tensor, *, newest_only: bool = False) -> Tensor:
+        """Return [batch, length, d]: at each position what comes next, from it and what lies before it.
+
+        With `newest_only` it is that of the last position alone, [batch, 1, d], for half of the last block's work.
+        """
         length = items.shape[1]
         # Counted from the newest, so that a shorter window means the same at every place.
         places = torch.arange(length, device=items.device).flip(0)
@@ -85,9 +90,9 @@ class SequenceModel(nn.Module):
         x = self.dropout(x) * known[:, :, None]
         causal = torch.ones(length, length, device=items.device, dtype=x.dtype).tril()
         mask = (1 - causal[None, None] * known[:, None, None, :]) * MASKED
-        for block in self.blocks:
-            x = block(x, mask)
-        normed: Tensor = self.last_norm(x)
+        for place, block in enumerate(self.blocks, start=1):
+            x = block(x, mask, newest_only=newest_only and place == len(self.blocks))
+        normed: Tensor = self.last_norm(x[:, -1:] if newest_only else x)
         return normed
 
     def item_vectors(self) -> Tensor:
@@ -105,5 +110,5 @@ class Encoder(nn.Module):
 
     def forward(self, items: Tensor, actions: Tensor, gaps: Tensor) -> Tensor:
         """Return one vector per sequence."""
-        last = self.model(items, actions, gaps)[:, -1]
+        last = self.model(items, actions, gaps, newest_only=True)[:, -1]
         return torch.cat([last, torch.ones_like(last[:, :1])], dim=1)

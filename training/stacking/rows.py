@@ -25,7 +25,10 @@ from training.data.item_history import ItemHistory
 from training.data.requests import Request
 from training.stacking.row_statistics import Moments, RowStatistics
 
-BATCH = 64
+BATCH, EXAMPLE_BATCH = 64, 1_024
+"""Requests at a time: of those that score the whole catalogue, and of examples, whose histories of like length then are
+encoded together."""
+
 N_CANDIDATE_NEGATIVES = 30
 CATEGORIES = ("surface", "device", Column.SEGMENT, Column.AGE_GROUP, Column.GENDER)
 
@@ -115,21 +118,22 @@ def example_rows(
     matrix = np.empty((len(rows), len(RANKING_FEATURES)), dtype=np.float32)
     histories = Histories.blank(len(requests))
     row = 0
-    for first in range(0, len(requests), BATCH):
-        group = requests[first : first + BATCH]
+    for first in range(0, len(requests), EXAMPLE_BATCH):
+        group = requests[first : first + EXAMPLE_BATCH]
         asked = [
             (training_set.user_state(int(own[0]), with_seen=False), training_set.context(int(own[0]))) for own in group
         ]
-        for whole, part in zip(histories.parts, retriever.histories(asked).parts, strict=True):
+        known = retriever.histories(asked)
+        for whole, part in zip(histories.parts, known.parts, strict=True):
             whole[first : first + len(group)] = part
         ids = [training_set.items.ids[row] for row in examples.items[np.concatenate(group)]]
         cf_scores, sequence_scores = retriever.pair_scores(
-            asked, np.repeat(np.arange(len(group)), [*map(len, group)]), ids
+            asked, known, np.repeat(np.arange(len(group)), [*map(len, group)]), ids
         )
         place = 0
         for own, (user, context) in zip(group, asked, strict=True):
             items = examples.items[own]
-            known = np.hstack([examples.item_numbers[own], training_set.items.numbers[items][:, -2:]])
+            numbers = np.hstack([examples.item_numbers[own], training_set.items.numbers[items][:, -2:]])
             matrix[row : row + len(own)] = ranking_matrix(
                 user,
                 training_set.items,
@@ -138,7 +142,7 @@ def example_rows(
                 vocabularies=vocabularies,
                 cf_scores=cf_scores[place : place + len(own)],
                 sequence_scores=sequence_scores[place : place + len(own)],
-                item_numbers=known,
+                item_numbers=numbers,
                 item_as_of_ms=_ages(examples.item_as_of_ms[own], context),
             )
             row += len(own)

@@ -72,6 +72,13 @@ def test_batch_is_single(model: Any, inputs: tuple[Any, Any, Any]) -> None:
         torch.testing.assert_close(model(*(part[row : row + 1] for part in inputs))[0], whole[row])
 
 
+def test_newest_place_alone_is_what_it_is_among_all(model: Any, inputs: tuple[Any, Any, Any]) -> None:
+    import torch
+
+    inputs[0][0, :4] = 0
+    torch.testing.assert_close(model(*inputs, newest_only=True), model(*inputs)[:, -1:])
+
+
 def test_bias_is_in_the_product(model: Any, inputs: tuple[Any, Any, Any]) -> None:
     import torch
 
