@@ -38,10 +38,17 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def log_loss(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the mean negative log-likelihood; probabilities are clipped to [1e-7, 1 - 1e-7]; NaN when empty."""
+    """Return the mean negative log-likelihood; NaN when empty."""
+    losses = log_losses(labels, probabilities)
+    return float(losses.mean()) if len(losses) else float("nan")
+
+
+def log_losses(labels: ArrayLike, probabilities: ArrayLike) -> Numbers:
+    """Return the negative log-likelihood of each row; probabilities are clipped to [1e-7, 1 - 1e-7]."""
     truth = np.asarray(labels, dtype=np.float64)
     chance = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-7, 1 - 1e-7)
-    return float(-(truth * np.log(chance) + (1 - truth) * np.log(1 - chance)).mean()) if len(truth) else float("nan")
+    losses: Numbers = -(truth * np.log(chance) + (1 - truth) * np.log(1 - chance))
+    return losses
 
 
 def grouped_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> float:

@@ -194,7 +194,7 @@ def compare_rankers(
     alone, spent = score_ranker(material, RANKER_VARIANTS[RANKER], seeds, epochs=epochs, device=device)
     rankers = {RANKER: _variant(judged, alone, full, spent, seed)}
     runs, both = score_hybrid(full, alone, (costs, spent))
-    hybrid = _variant(judged, runs, full, both, seed)
+    hybrid = _variant(judged, runs, full, both, seed, added=True)
     LOG.info("%s: %s %s", HYBRID, both, hybrid["verdict"])
     for name, variant in RANKER_VARIANTS.items():
         if name != RANKER:
@@ -204,11 +204,13 @@ def compare_rankers(
     return hybrid, rankers
 
 
-def _variant(judged: Rows, runs: Runs, whole: Runs, costs: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def _variant(
+    judged: Rows, runs: Runs, whole: Runs, costs: Mapping[str, Any], seed: int, *, added: bool = False
+) -> dict[str, Any]:
     n = len(next(iter(runs.values())))
     beside = {head: own[:n] for head, own in whole.items()}
     part = _part(judged, {head: runs[head] for head in whole}, beside, costs, seed)
-    return part | {"verdict": verdict(part["heads"])}
+    return part | {"verdict": verdict(part["heads"], added=added)}
 
 
 def _part(judged: Rows, runs: Runs, full: Runs | None, costs: Mapping[str, Any], seed: int) -> dict[str, Any]:

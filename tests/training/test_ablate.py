@@ -167,6 +167,11 @@ def test_verdict_rests_on_the_intervals_of_clicks_and_likes(intervals: dict[tupl
     assert verdict(everything)["says"] == says
 
 
+def test_a_part_that_was_added_helps_where_the_full_stack_is_worse() -> None:
+    heads = {"click": {"full_less_this": {"auc": {"interval": [-0.002, -0.001]}, "gauc": {"interval": [-0.1, 0.1]}}}}
+    assert verdict(heads, added=True) == {"says": "helps", "better_with_it": ["click auc"], "worse_with_it": []}
+
+
 def test_tables_are_readable(report: dict[str, Any]) -> None:
     data = {
         "source": "made up", "learned_until": "then", "rows_learned": 2_000, "rows_judged": 800, "users_judged": 40,

@@ -72,15 +72,17 @@ def _defined(number: float) -> float | None:
     return None if np.isnan(number) else float(number)
 
 
-def verdict(heads: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Say whether a part helps, by the intervals of what the full stack gains over the one without it.
+def verdict(heads: Mapping[str, Mapping[str, Any]], *, added: bool = False) -> dict[str, Any]:
+    """Say whether a part helps, by the intervals of what the full stack gains over this one, which lacks the part.
 
-    `mixed`: one number is better with the part and another worse.
+    `added`: this one has the part and the full stack lacks it. `mixed`: one number is better with the part and another
+    worse.
     """
     better, worse = [], []
     for head in JUDGING_HEADS:
         for name, lead in heads.get(head, {}).get("full_less_this", {}).items():
             low, high = lead["interval"] or (0.0, 0.0)
+            low, high = (-high, -low) if added else (low, high)
             if low > 0:
                 better.append(f"{head} {name}")
             if high < 0:

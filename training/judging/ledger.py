@@ -16,8 +16,6 @@ def markdown(report: Mapping[str, Any]) -> str:
     titles = [f"{head} {name.upper()}" for head, name in shown]
     data = report["data"]
     parts = {FULL: report[FULL], **report["variants"]}
-    if HYBRID in report:
-        parts[HYBRID] = report[HYBRID]
     lines = [
         f"{data['source']}: learned until {data['learned_until']} ({data['rows_learned']} rows), judged on "
         f"{data['rows_judged']} rows of {data['users_judged']} users from {data['judged_first']} to "
@@ -27,8 +25,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         *_table("left out", titles, shown, parts),
     ]
     if report.get("rankers"):
-        lines += ["", f"After {RANKER}: full less it; after its variants: it less them.", ""]
-        lines += _table("ranker", titles, shown, report["rankers"])
+        lines += ["", f"After {HYBRID} and {RANKER}: full less it; after its variants: it less them.", ""]
+        lines += _table("ranker", titles, shown, {HYBRID: report[HYBRID], **report["rankers"]})
     lines += ["", *_heading(["baseline", *titles, "CPU s"])]
     for name, found in report["baselines"].items():
         cells = [_cell(found["heads"][head], metric) for head, metric in shown]

@@ -67,6 +67,11 @@ class Stack:
         """Return the number of trees of each head."""
         return {head: rounds for head, (_, rounds) in self.plans.items()}
 
+    def calibrated(self, head: Head, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return raw outputs as probabilities; as they are where the head has no curve."""
+        curve = self.curves.get(head)
+        return raw if curve is None else np.interp(raw, curve["x"], curve["y"])
+
 
 def train_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:
     """Plan the stack and grow its trees on all rows; see `plan_stack`."""

@@ -1,7 +1,8 @@
 """Whether a stage earns its place: the trees with its columns against the trees without, on the same later rows.
 
-In: two stacks of the same rows. Out: per head how much AUC and GAUC the one has more, with intervals by user. A stage
-stays if some number is better for certain and none is worse; one that cannot be told apart only costs.
+In: two stacks of the same rows. Out: per head how much AUC and GAUC the one has more, and how much less log-loss when
+calibrated, with intervals by user. A stage stays if some number is better for certain and none is worse; one that
+cannot be told apart only costs.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from recloop.head_metrics import auc_difference_interval, gauc_difference_interval
+from recloop.head_metrics import auc_difference_interval, gauc_difference_interval, log_losses
 from recloop.labels import Head
-from recloop.metrics import Interval
+from recloop.metrics import Interval, bootstrap_interval
 from training.stacking.rows import Rows
 from training.stacking.stack import Stack, split_rows
 
@@ -56,15 +57,18 @@ def worth_of(stack: Stack, without: Stack, rows: Rows, *, seed: int) -> Worth:
     """Compare two stacks on the rows that chose the plans of both, those that users met if there are any."""
     _, validation = split_rows(rows)
     met = np.flatnonzero(validation.met) if validation.met.any() else np.arange(len(validation))
-    users = validation.user_ids[met]
+    users, sampled = validation.user_ids[met], {"seed": seed, "n_resamples": N_RESAMPLES}
     differences: dict[str, dict[str, Interval]] = {}
     for head in JUDGING_HEADS:
         if head not in stack.checked or head not in without.checked:
             continue
         labels = validation.labels[head][met]
-        for name, interval in (("auc", auc_difference_interval), ("gauc", gauc_difference_interval)):
-            ours, theirs = stack.checked[head][met], without.checked[head][met]
-            found = interval(labels, ours, theirs, users, seed=seed, n_resamples=N_RESAMPLES)
-            if not np.isnan(found.low):
-                differences.setdefault(head, {})[name] = found
+        ours, theirs = stack.checked[head][met], without.checked[head][met]
+        losses = (log_losses(labels, own) for own in (without.calibrated(head, theirs), stack.calibrated(head, ours)))
+        found = {
+            "auc": auc_difference_interval(labels, ours, theirs, users, **sampled),
+            "gauc": gauc_difference_interval(labels, ours, theirs, users, **sampled),
+            "log_loss": bootstrap_interval(np.subtract(*losses), groups=users.tolist(), **sampled),
+        }
+        differences[head] = {name: own for name, own in found.items() if not np.isnan(own.low)}
     return Worth(differences)

@@ -60,12 +60,26 @@ def make_rows() -> Rows:
 def test_the_better_stack_is_told_and_one_against_itself_is_not() -> None:
     rows = make_rows()
     _, validation = split_rows(rows)
-    noise = np.random.default_rng(1).normal(size=len(validation))
+    noise = np.random.default_rng(1).uniform(0.2, 0.4, size=len(validation))
     blind = Stack({}, {}, {}, {}, {Head.CLICK: noise, Head.LIKE: noise})
-    seeing = dataclasses.replace(blind, checked={Head.CLICK: noise + 2 * validation.labels[Head.CLICK]})
+    seeing = dataclasses.replace(blind, checked={Head.CLICK: noise + 0.3 * validation.labels[Head.CLICK]})
     worth = worth_of(seeing, blind, rows, seed=1)
     assert worth.helps
     assert set(worth.differences) == {Head.CLICK}
     assert worth.differences[Head.CLICK]["auc"].low > 0.2
+    assert worth.differences[Head.CLICK]["log_loss"].low > 0.1
     assert not worth_of(blind, seeing, rows, seed=1).helps
     assert not worth_of(blind, blind, rows, seed=1).helps
+
+
+def test_log_loss_is_of_the_calibrated_chances() -> None:
+    rows = make_rows()
+    _, validation = split_rows(rows)
+    chances = np.where(validation.labels[Head.CLICK] > 0, 0.6, 0.4)
+    plain = Stack({}, {}, {}, {}, {Head.CLICK: chances})
+    sure = dataclasses.replace(plain, curves={Head.CLICK: {"x": [0.4, 0.6], "y": [0.1, 0.9]}})
+    worth = worth_of(sure, plain, rows, seed=1)
+    gain = worth.differences[Head.CLICK]
+    assert gain["log_loss"].mean == pytest.approx(np.log(0.9) - np.log(0.6))
+    assert gain["auc"].mean == 0
+    assert worth.helps
