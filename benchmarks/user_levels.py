@@ -23,6 +23,7 @@ from recloop.cli import run
 from recloop.errors import ConfigurationError
 from recloop.head_metrics import auc, group_codes, grouped_auc
 from recloop.labels import Head
+from recloop.ranker import to_logits
 from training.bundle import code_commit
 from training.stacking.row_statistics import sums_before
 
@@ -70,13 +71,11 @@ def measure(scores: Path) -> dict[str, Any]:
 def _by_share(
     labels: NDArray[np.int8], chances: NDArray[np.float64], users: NDArray[np.int64], times_ms: NDArray[np.int64]
 ) -> list[dict[str, float]]:
-    kept = np.clip(chances, 1e-6, 1 - 1e-6)
-    level = levels(labels, kept, users, times_ms)
-    logit = np.log(kept / (1 - kept))
+    level, logits = levels(labels, chances, users, times_ms), to_logits(chances)
     return [
         {"share": share, "auc": auc(labels, moved), "gauc": grouped_auc(labels, moved, users)}
         for share in SHARES
-        for moved in [logit + share * level]
+        for moved in [logits + share * level]
     ]
 
 

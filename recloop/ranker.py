@@ -57,9 +57,14 @@ def pool(chances: NDArray[np.floating[Any]], logits: NDArray[np.floating[Any]]) 
 
     A logarithmic opinion pool (Genest and Zidek 1986): one of two models that err in different ways need not be chosen.
     """
-    kept = np.clip(chances, 1e-6, 1 - 1e-6)
-    pooled: NDArray[np.float64] = (1 - SHARE) * np.log(kept / (1 - kept)) + SHARE * logits
+    pooled: NDArray[np.float64] = (1 - SHARE) * to_logits(chances) + SHARE * logits
     return 1 / (1 + np.exp(-pooled))
+
+
+def to_logits(chances: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the logits of probabilities, which are clipped to [1e-6, 1 - 1e-6]."""
+    kept = np.clip(chances, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(kept / (1 - kept)), dtype=np.float64)
 
 
 class RankerInputs:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from recloop.events import INTERACTIONS
 from recloop.extras import Extras
 from recloop.labels import Head
+from recloop.ranker import to_logits
 from recloop.ranking import CATEGORICAL, Items, Matrix
 from recloop.recommend import cf_weight
 from recloop.sequences import MAX_ACTIONS
@@ -94,8 +95,7 @@ def log_odds(material: Material, heads: Sequence[Head]) -> Scores:
     found = {}
     for head in heads:
         rates = (material.column(f"exposures_by_{part}_{head}") for part in (Part.USER, Part.ITEM, Part.SURFACE))
-        chances = (np.clip(means[head] + rate, 1e-6, 1 - 1e-6) for rate in rates)
-        found[head] = np.sum([np.log(chance / (1 - chance)) for chance in chances], axis=0)
+        found[head] = np.sum([to_logits(means[head] + rate) for rate in rates], axis=0)
     return found
 
 

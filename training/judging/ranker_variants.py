@@ -16,7 +16,7 @@ import numpy as np
 
 from recloop.histories import Histories
 from recloop.labels import HIDE_ACTIONS, Head
-from recloop.ranker import RankerInputs, pool
+from recloop.ranker import RankerInputs, pool, to_logits
 from recloop.sequences import ACTION_CODES
 from training.judging.baselines import Material, Numbers
 from training.judging.compare import Runs
@@ -78,16 +78,11 @@ def score_hybrid(
 ) -> tuple[dict[Head, list[Numbers]], dict[str, Any]]:
     """Return what both say together, seed by seed, and what both cost."""
     scores = {
-        head: [pool(own, _logit(other)) for own, other in zip(runs, ranker[head], strict=False)]
+        head: [pool(own, to_logits(other)) for own, other in zip(runs, ranker[head], strict=False)]
         for head, runs in trees.items()
     }
     added = ("training_cpu_seconds", "scoring_ms_per_1000_rows")
     return scores, {name: round(sum(own[name] for own in costs), 3) for name in added}
-
-
-def _logit(chances: Numbers) -> Numbers:
-    kept = np.clip(chances, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(kept / (1 - kept)))
 
 
 def _rows(rows: Any, inputs: RankerInputs, variant: RankerVariant) -> RankerRows:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recloop.errors import TrainingError
 from recloop.labels import Head
+from recloop.ranker import to_logits
 from recloop.ranking import CATEGORICAL, RANKING_FEATURES
 from training.stacking.rows import Rows
 
@@ -189,7 +190,7 @@ def fit_curve(raw: NDArray[np.float64], truth: NDArray[np.int8]) -> dict[str, li
 
     Always rising, so that calibration never reorders a slate or makes ties of it, as steps of isotonic regression do.
     """
-    logit = _logit(raw)
+    logit = to_logits(raw)
     slope, shift = 1.0, 0.0
     # Platt's targets keep the likelihood finite when the classes are separable.
     n_positive = int(truth.sum())
@@ -205,10 +206,5 @@ def fit_curve(raw: NDArray[np.float64], truth: NDArray[np.int8]) -> dict[str, li
             break
     slope = max(slope, 0.05)
     inner = 1 / (1 + np.exp(-np.linspace(-9, 9, CURVE_POINTS - 2)))
-    y = 1 / (1 + np.exp(-(slope * _logit(inner) + shift)))
+    y = 1 / (1 + np.exp(-(slope * to_logits(inner) + shift)))
     return {"x": [0.0, *inner.tolist(), 1.0], "y": [0.0, *y.tolist(), 1.0]}
-
-
-def _logit(chance: NDArray[np.float64]) -> NDArray[np.float64]:
-    clipped = np.clip(chance, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(clipped / (1 - clipped)))
