@@ -53,7 +53,23 @@ def load_encoder(path: Path) -> Encode:
         vectors: NDArray[np.float32] = session.run(None, {"items": items, "actions": actions, "gaps": gaps})[0]
         return vectors
 
-    return encode
+    return by_length(encode)
+
+
+def by_length(encode: Encode, *, batch_size: int = 64) -> Encode:
+    """Return an encoder that takes many sequences in batches of like length: less padding, and memory for one batch."""
+
+    def encode_batches(*parts: NDArray[np.int64]) -> NDArray[np.float32]:
+        lengths = (parts[0] > 0).sum(axis=1)
+        order = np.argsort(lengths, kind="stable")
+        found = []
+        for first in range(0, len(order), batch_size):
+            rows = order[first : first + batch_size]
+            width = max(1, int(lengths[rows].max()))
+            found.append(encode(*(part[rows, -width:] for part in parts)))
+        return np.concatenate(found)[np.argsort(order)] if found else encode(*parts)
+
+    return encode_batches
 
 
 def load_score(path: Path) -> Score:

@@ -27,6 +27,7 @@ from training.data.dataset import TrainingSet
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
 from training.retrieval.warm_start import WarmStart
 from training.retrieval.windows import make_windows
+from training.scoring import by_length
 
 if TYPE_CHECKING:
     from training.retrieval.sequence_model import SequenceModel
@@ -180,19 +181,13 @@ def torch_encoder(model: SequenceModel, *, batch_size: int = 64) -> Encode:
     device = next(model.parameters()).device
     encoder = Encoder(model)
 
-    def encode(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:
-        lengths = (items > 0).sum(axis=1)
-        vectors = np.zeros((len(items), model.items.embedding_dim + 1), dtype=np.float32)
-        order = np.argsort(lengths, kind="stable")
+    def encode(*parts: NDArray[np.int64]) -> NDArray[np.float32]:
         with torch.no_grad():
-            for first in range(0, len(order), batch_size):
-                rows = order[first : first + batch_size]
-                width = max(1, int(lengths[rows].max()))
-                parts = (torch.as_tensor(part[rows, -width:], device=device) for part in (items, actions, gaps))
-                vectors[rows] = encoder(*parts).float().cpu().numpy()
-        return vectors
+            vectors = encoder(*(torch.as_tensor(part, device=device) for part in parts))
+        found: NDArray[np.float32] = vectors.float().cpu().numpy()
+        return found
 
-    return encode
+    return by_length(encode, batch_size=batch_size)
 
 
 def export_encoder(model: SequenceModel, path: Path) -> None:

@@ -54,7 +54,7 @@ class Block(nn.Module):
             x, query, mask = x[:, -1:], query[:, :, -1:], mask[:, :, -1:]
         scores = query @ key.transpose(-1, -2) / (d // self.n_heads) ** 0.5 + mask
         mixed = self.dropout(torch.softmax(scores, dim=-1)) @ value
-        x = x + self.dropout(self.to_output(mixed.transpose(1, 2).reshape(batch, -1, d)))
+        x = x + self.dropout(self.to_output(mixed.transpose(1, 2).flatten(2)))
         change: Tensor = self.dropout(self.narrow(nn.functional.gelu(self.widen(self.forward_norm(x)))))
         return x + change
 
@@ -92,7 +92,7 @@ class SequenceModel(nn.Module):
         mask = (1 - causal[None, None] * known[:, None, None, :]) * MASKED
         for place, block in enumerate(self.blocks, start=1):
             x = block(x, mask, newest_only=newest_only and place == len(self.blocks))
-        normed: Tensor = self.last_norm(x[:, -1:] if newest_only else x)
+        normed: Tensor = self.last_norm(x)
         return normed
 
     def item_vectors(self) -> Tensor:
