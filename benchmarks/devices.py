@@ -22,7 +22,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from training.bundle import ranking_features
 from training.costs import Stopwatch
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.ranker.rows import ItemTable, RankerRows
+from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.ranker.trainer import RankerSchedule, RankerTrainer
 from training.retrieval.sequence import N_THREADS
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
@@ -48,6 +48,9 @@ from training.stacking.gather import stack_rows
 from training.stacking.pooled import SERVED_SHAPE
 from training.stacking.ranker_rows import item_table, ranker_rows
 from training.train import train_base
+
+if TYPE_CHECKING:
+    from training.retrieval.sequence_model import Shape
 
 LOG = logging.getLogger(__name__)
 MIN_STEPS = {"cpu": 12, "cuda": 200}
@@ -96,9 +99,7 @@ def read_share(folder: Path, until: date | datetime, share: float) -> TrainingSe
     settings = load_settings()
     with TemporaryDirectory(prefix="devices-") as place:
         data, made = Path(place) / "data", Path(place) / "set"
-        data.mkdir()
-        for file in sorted(folder.glob("*.csv*")):
-            copy_users(file, data / file.name, share=share, times=1)
+        copy_users(folder, data, share=share, times=1)
         source = open_source(f"{KIND}{data}", downloads=settings.var_dir / "data")
         window = timedelta(hours=settings.attribution_window_hours)
         build_source_set(source, made, until=moment(source, until, ends=True), window=window, seed=settings.seed)
@@ -125,17 +126,24 @@ def cases(training_set: TrainingSet, settings: Settings) -> Iterator[Case]:
     split = training_set.split
     windows = make_windows(training_set, start_ms=split.start_ms, end_ms=split.stack_ms)
     n_items = len(training_set.items)
-    for name, shape, batch in (("served", Shape(), 32), ("wide", Shape(n_dimensions=256, n_heads=4), WIDE_BATCH)):
-        yield Case(f"transformer, {name}", partial(_transformer, windows, n_items, shape, batch))
+    for name, shape, batch in (
+        ("served", Shape(), Schedule.batch_size),
+        ("wide", Shape(n_dimensions=256, n_heads=4), WIDE_BATCH),
+    ):
+        yield Case(f"transformer, {name}", partial(transformer_trainer, windows, n_items, shape, batch))
     base = train_base(training_set, settings.model_copy(update={"epochs": 1}), Stopwatch())
     extras, rows = stack_rows(training_set, base, end_ms=split.end_ms, seed=settings.seed)
     learned = ranker_rows(rows, RankerInputs(ranking_features(extras), extras.vocabularies))
     items = item_table(training_set.items, base.item_vectors())
-    for name, d, n_rows in (("served", SERVED_SHAPE.n_dimensions, 1_000), ("wide", 128, WIDE_ROWS)):
-        yield Case(f"ranker, {name}", partial(_ranker, learned, items, d, n_rows))
+    for name, form, n_rows in (
+        ("served", SERVED_SHAPE, RankerSchedule.batch_rows),
+        ("wide", replace(SERVED_SHAPE, n_dimensions=128), WIDE_ROWS),
+    ):
+        yield Case(f"ranker, {name}", partial(ranker_trainer, learned, items, form, n_rows))
 
 
-def _transformer(windows: Windows, n_items: int, shape: Any, batch: int, device: str) -> tuple[Trainer, int]:
+def transformer_trainer(windows: Windows, n_items: int, shape: Shape, batch: int, device: str) -> tuple[Trainer, int]:
+    """Return a new transformer's trainer, and its steps in an epoch."""
     from training.retrieval.sequence_model import SequenceModel
 
     n = min(len(windows), MIN_STEPS[device] * batch)
@@ -144,11 +152,14 @@ def _transformer(windows: Windows, n_items: int, shape: Any, batch: int, device:
     return SequenceTrainer(model, windows, schedule, device=device, seed=0), max(1, n // batch)
 
 
-def _ranker(rows: RankerRows, items: ItemTable, d: int, n_rows: int, device: str) -> tuple[Trainer, int]:
+def ranker_trainer(
+    rows: RankerRows, items: ItemTable, shape: RankerShape, n_rows: int, device: str
+) -> tuple[Trainer, int]:
+    """Return a new ranker's trainer, and its steps in an epoch."""
     from training.ranker.model import new_ranker
 
     rows = rows.take(np.arange(min(len(rows), MIN_STEPS[device] * n_rows // 2)))
-    model = new_ranker(rows, items, replace(SERVED_SHAPE, n_dimensions=d)).to(device)
+    model = new_ranker(rows, items, shape).to(device)
     schedule = RankerSchedule(batch_rows=n_rows)
     trainer = RankerTrainer(model, rows, schedule, epochs=1_000, device=device, seed=0)
     return trainer, max(1, len(rows) // n_rows)

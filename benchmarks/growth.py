@@ -69,9 +69,7 @@ def measure(folder: Path, until: str, *, share: float, times: int) -> dict[str, 
     """Train on so many copies of the users; return what it cost."""
     with TemporaryDirectory(prefix="growth-") as place:
         data, bundle = Path(place) / "data", Path(place) / "bundle"
-        data.mkdir()
-        for file in sorted(folder.glob("*.csv*")):
-            copy_users(file, data / file.name, share=share, times=times)
+        copy_users(folder, data, share=share, times=times)
         options = ["--data", f"{KIND}{data}", "--until", until, "--out", str(bundle)]
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         done = subprocess.run(
@@ -84,8 +82,14 @@ def measure(folder: Path, until: str, *, share: float, times: int) -> dict[str, 
     return {"times": times, "seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), **kept}
 
 
-def copy_users(source: Path, target: Path, *, share: float, times: int) -> None:
-    """Copy a file; where it has users, a share of them, each `times` times under ids of its own."""
+def copy_users(folder: Path, target: Path, *, share: float, times: int) -> None:
+    """Copy a folder; of files with users a share of these, each `times` times under ids of its own."""
+    target.mkdir()
+    for file in sorted(folder.glob("*.csv*")):
+        _copy_file(file, target / file.name, share, times)
+
+
+def _copy_file(source: Path, target: Path, share: float, times: int) -> None:
     with _opened(source, "rt") as read, _opened(target, "wt") as write:
         rows = csv.reader(read)
         header = next(rows)

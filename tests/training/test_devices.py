@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from benchmarks.devices import MIN_STEPS, Case, _transformer, measure
+from benchmarks.devices import MIN_STEPS, Case, measure, transformer_trainer
 from training.data.dataset import TrainingSet
 from training.retrieval.windows import make_windows
 
@@ -23,7 +23,7 @@ def test_every_device_of_this_machine_has_its_rates(training_set: TrainingSet, m
     split = training_set.split
     windows = make_windows(training_set, start_ms=split.start_ms, end_ms=split.stack_ms)
     small = Shape(n_dimensions=8, n_layers=1)
-    found = measure(Case("small", partial(_transformer, windows, len(training_set.items), small, 4)))
+    found = measure(Case("small", partial(transformer_trainer, windows, len(training_set.items), small, 4)))
     assert found["cpu"]["samples_per_s"] > 0
     assert found["cpu"]["gflops_per_s"] > 0
     assert found.keys() == ({"cpu", "cuda", "ratio"} if torch.cuda.is_available() else {"cpu"})

@@ -70,7 +70,8 @@ class Fit:
 def fit(sequences: ItemSequences, recipe: Recipe, *, patience: int, seed: int, device: str) -> Fit:
     """Train until `patience` epochs brought nothing better on the held-back items, and keep the best epoch."""
     learned, held_back = sequences.held_back()
-    model, trainer = _start(learned, recipe, seed=seed, device=device)
+    trainer = _start(learned, recipe, seed=seed, device=device)
+    model = trainer.model
     figures: list[EpochFigures] = []
     seconds, cpu_seconds = 0.0, 0.0
     best = copy.deepcopy(model.state_dict())
@@ -92,19 +93,17 @@ def fit(sequences: ItemSequences, recipe: Recipe, *, patience: int, seed: int, d
 
 def refit(sequences: ItemSequences, recipe: Recipe, *, epochs: int, seed: int, device: str) -> SequenceModel:
     """Train anew on all items, those that chose the epoch too, and stop after so many epochs of the recipe's."""
-    model, trainer = _start(sequences, recipe, seed=seed, device=device)
+    trainer = _start(sequences, recipe, seed=seed, device=device)
     for epoch in range(1, epochs + 1):
         trainer.run_epoch(epoch)
-    return model.eval()
+    return trainer.model.eval()
 
 
 def _best(figures: Sequence[EpochFigures]) -> EpochFigures:
     return max(figures, key=lambda each: each.ndcg_at_10)
 
 
-def _start(
-    sequences: ItemSequences, recipe: Recipe, *, seed: int, device: str
-) -> tuple[SequenceModel, SequenceTrainer]:
+def _start(sequences: ItemSequences, recipe: Recipe, *, seed: int, device: str) -> SequenceTrainer:
     import torch
 
     from training.retrieval.sequence_model import SequenceModel
@@ -114,7 +113,7 @@ def _start(
     windows = make_windows(sequences, length=recipe.shape.max_length)
     model = SequenceModel(len(sequences.item_ids), recipe.shape).to(device)
     schedule = Schedule(recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay, len(windows))
-    return model, SequenceTrainer(model, windows, schedule, device=device, seed=seed)
+    return SequenceTrainer(model, windows, schedule, device=device, seed=seed)
 
 
 def _shown(figures: EpochFigures) -> tuple[float, float, float]:

@@ -69,9 +69,8 @@ class Stack:
         return {head: rounds for head, (_, rounds) in self.plans.items()}
 
     def calibrated(self, head: Head, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return raw outputs as probabilities; as they are where the head has no curve."""
-        curve = self.curves.get(head)
-        return raw if curve is None else np.interp(raw, curve["x"], curve["y"])
+        """Return raw outputs of a planned head as probabilities."""
+        return np.interp(raw, self.curves[head]["x"], self.curves[head]["y"])
 
 
 def train_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:

@@ -17,6 +17,7 @@ from training.stacking.stack import Stack, split_rows
 from training.stacking.worth import Worth, worth_of
 
 N = 2_000
+AS_IT_IS = {"x": [0.0, 1.0], "y": [0.0, 1.0]}
 
 
 def interval(low: float, high: float) -> Interval:
@@ -61,7 +62,7 @@ def test_the_better_stack_is_told_and_one_against_itself_is_not() -> None:
     rows = make_rows()
     _, validation = split_rows(rows)
     noise = np.random.default_rng(1).uniform(0.2, 0.4, size=len(validation))
-    blind = Stack({}, {}, {}, {}, {Head.CLICK: noise, Head.LIKE: noise})
+    blind = Stack({}, dict.fromkeys(Head, AS_IT_IS), {}, {}, {Head.CLICK: noise, Head.LIKE: noise})
     seeing = dataclasses.replace(blind, checked={Head.CLICK: noise + 0.3 * validation.labels[Head.CLICK]})
     worth = worth_of(seeing, blind, rows, seed=1)
     assert worth.helps
@@ -76,7 +77,7 @@ def test_log_loss_is_of_the_calibrated_chances() -> None:
     rows = make_rows()
     _, validation = split_rows(rows)
     chances = np.where(validation.labels[Head.CLICK] > 0, 0.6, 0.4)
-    plain = Stack({}, {}, {}, {}, {Head.CLICK: chances})
+    plain = Stack({}, {Head.CLICK: AS_IT_IS}, {}, {}, {Head.CLICK: chances})
     sure = dataclasses.replace(plain, curves={Head.CLICK: {"x": [0.4, 0.6], "y": [0.1, 0.9]}})
     worth = worth_of(sure, plain, rows, seed=1)
     gain = worth.differences[Head.CLICK]
