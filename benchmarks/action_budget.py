@@ -38,10 +38,9 @@ from training.judging.baselines import Material
 from training.judging.compare import JUDGING_HEADS, METRICS, N_RESAMPLES
 from training.judging.spans import read_sets
 from training.ranker.budget import Priorities, keep, learn_priorities, newest
-from training.ranker.rows import ItemTable, RankerRows
+from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.ranker.scoring import predict_ranker
 from training.ranker.trainer import train_ranker
-from training.stacking.pooled import SERVED_SHAPE
 from training.stacking.ranker_rows import item_table, ranker_rows
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def measure(
     """Train one ranker and return the report; `users` are those of the judged rows."""
     seed = settings.seed
     result = train_ranker(
-        learned, None, SERVED_SHAPE, items=items, epochs=settings.ranker_epochs, seed=seed, device=settings.device
+        learned, None, RankerShape(), items=items, epochs=settings.ranker_epochs, seed=seed, device=settings.device
     )
     return compare(result.model, learned, judged, items, users, seed=seed)
 

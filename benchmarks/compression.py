@@ -36,7 +36,6 @@ from training.ranker.rows import Fusion, ItemTable, RankerRows, RankerShape
 from training.ranker.scoring import export_ranker, predict_ranker
 from training.ranker.trainer import train_ranker
 from training.scoring import load_score
-from training.stacking.pooled import SERVED_SHAPE
 
 if TYPE_CHECKING:
     from training.ranker.model import RankerModel
@@ -63,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         started, settings = time.monotonic(), load_settings()
         training_set, later = read_sets(args.data, until=args.until, start=args.start, end=args.end, settings=settings)
         material = describe(training_set, later, end_ms=training_set.split.end_ms, settings=settings)
-        found = {fusion: measure(material, replace(SERVED_SHAPE, fusion=fusion), settings) for fusion in Fusion}
+        found = {fusion: measure(material, RankerShape(fusion=fusion), settings) for fusion in Fusion}
         facts = {
             "command": (
                 f"python -m benchmarks.compression --data {args.data.split(':')[0]}:DIR --until {args.until} "

@@ -17,7 +17,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,6 @@ from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
 from training.retrieval.windows import Windows, make_windows
 from training.source.build import build_source_set
 from training.stacking.gather import stack_rows
-from training.stacking.pooled import SERVED_SHAPE
 from training.stacking.ranker_rows import item_table, ranker_rows
 from training.train import train_base
 
@@ -136,8 +135,8 @@ def cases(training_set: TrainingSet, settings: Settings) -> Iterator[Case]:
     learned = ranker_rows(rows, RankerInputs(ranking_features(extras), extras.vocabularies))
     items = item_table(training_set.items, base.item_vectors())
     for name, form, n_rows in (
-        ("served", SERVED_SHAPE, RankerSchedule.batch_rows),
-        ("wide", replace(SERVED_SHAPE, n_dimensions=128), WIDE_ROWS),
+        ("served", RankerShape(), RankerSchedule.batch_rows),
+        ("wide", RankerShape(n_dimensions=128), WIDE_ROWS),
     ):
         yield Case(f"ranker, {name}", partial(ranker_trainer, learned, items, form, n_rows))
 

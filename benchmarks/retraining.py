@@ -30,7 +30,7 @@ from recloop.cli import run
 from recloop.errors import ConfigurationError
 from recloop.head_metrics import auc, grouped_auc, log_loss
 from recloop.labels import Head
-from recloop.settings import PROJECT_DIR, load_settings
+from recloop.settings import PROJECT_DIR, RANKER_CHOICES, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.bundle import code_commit
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     day = date.fromisoformat
     parser.add_argument("--until", type=day, nargs="+", required=True, metavar="DATE", help="two origins or more")
     parser.add_argument("--to", type=day, required=True, metavar="DATE", help="the last day to judge on, whole")
-    parser.add_argument("--ranker", choices=("auto", "on", "off"), default="off", help="default: off")
+    parser.add_argument("--ranker", choices=RANKER_CHOICES, default="off", help="default: off")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file to write")
     args = parser.parse_args(argv)
 

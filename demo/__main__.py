@@ -35,7 +35,7 @@ QUICK_PROBES = 20
 FORM: dict[str, Any] = {"ranker": "off"}
 """To find out what a ranker adds takes a minute per training, which a first look need not wait for."""
 
-QUICK_FORM: dict[str, Any] = {"epochs": 1, "ranker": "on"}
+QUICK_FORM: dict[str, Any] = {"epochs": 1, "ranker": "mean"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

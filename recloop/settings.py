@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
@@ -20,6 +20,9 @@ from recloop.errors import ConfigurationError
 
 ENV_FILE = Path("var/recloop.env")
 PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+RankerChoice = Literal["auto", "off", "mean", "transformer"]
+RANKER_CHOICES: tuple[str, ...] = get_args(RankerChoice)
 
 
 class Port(IntEnum):
@@ -86,8 +89,10 @@ class Settings(BaseSettings):
     model_name: str = Field("recloop", description="Registered model in MLflow.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training runs; auto: CUDA if there.")
     epochs: int = Field(8, ge=1, description="Most epochs of the transformer; it stops early on validation.")
-    ranker: Literal["auto", "on", "off"] = Field(
-        "auto", description="Whether a bundle has the ranker; auto: if the heads are better with it, by the interval."
+    ranker: RankerChoice = Field(
+        "auto",
+        description="Form of a bundle's ranker: how it reads the last actions; auto: the lightest that the heads are "
+        "better with, by the interval, if any.",
     )
     ranker_epochs: int = Field(2, ge=1, description="Most epochs of the ranker; it overfits after two or three.")
     seed: int = Field(17, description="Seed that every random choice is derived from.")

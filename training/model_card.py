@@ -86,18 +86,26 @@ def _slates(offline: dict[str, Any]) -> list[str]:
 def _ranker(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return []
-    says = {
-        (True, True): "is part of this bundle: the heads are better with what it says",
-        (True, False): "is part of this bundle because the settings say so; the heads are not surely better with it",
-        (False, False): "is left out: the heads are not surely better with what it says",
-    }[found["served"], found["helps"]]
+    served, checks = found["served"], found["checks"]
+    helped = {check["form"] for check in checks if check["helps"]}
+    if served is None:
+        says = "It is left out: the heads are not surely better with it"
+    elif served in helped:
+        says = f"Its form `{served}` is part of this bundle: the heads are better with it"
+    else:
+        says = (
+            f"Its form `{served}` is part of this bundle because the settings say so; the heads are not surely better "
+            "with it"
+        )
     rows = [
-        f"| {head} | {name} | {own['value']:+.4f} | [{own['interval'][0]:+.4f}, {own['interval'][1]:+.4f}] |"
-        for head, gains in found["gains"].items()
+        f"| {check['form']} | {check['against']} | {head} | {name} | {own['value']:+.4f} "
+        f"| [{own['interval'][0]:+.4f}, {own['interval'][1]:+.4f}] |"
+        for check in checks
+        for head, gains in check["gains"].items()
         for name, own in gains.items()
     ]
-    heading = ["| head | metric | gain | 95 % interval |", "|---" * 4 + "|"]
-    return ["## The ranker", f"It {says}, on the newest rows of the stack span:", "", *heading, *rows, ""]
+    heading = ["| form | over | head | metric | gain | 95 % interval |", "|---" * 6 + "|"]
+    return ["## The ranker", f"{says}, on the newest rows of the stack span:", "", *heading, *rows, ""]
 
 
 def _parts(parts: dict[str, dict[str, dict[str, float]]]) -> list[str]:

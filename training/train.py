@@ -26,7 +26,7 @@ from recloop import cli
 from recloop.bundles import Manifest
 from recloop.clock import SystemClock
 from recloop.recommend import Recommender
-from recloop.settings import Settings, load_settings
+from recloop.settings import RANKER_CHOICES, Settings, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.bundle import Trained, ranking_features, write_bundle
@@ -44,7 +44,7 @@ from training.retrieval.warm_start import LEARNED_UNTIL, WarmStart, read_warm_st
 from training.source.build import build_source_set
 from training.stacking.gather import BaseModels, stack_rows
 from training.stacking.plan import plan_ranking
-from training.stacking.pooled import PooledRanker
+from training.stacking.pooled import RANKER_FORMS, PooledRanker
 from training.stacking.stack import refit
 
 
@@ -60,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: RECLOOP_DEVICE")
     parser.add_argument(
         "--ranker",
-        choices=("auto", "on", "off"),
-        help="auto: kept if the heads are better with it (default: RECLOOP_RANKER)",
+        choices=RANKER_CHOICES,
+        help="auto: the lightest form that the heads are better with, if any (default: RECLOOP_RANKER)",
     )
     parser.add_argument(
         "--warm-start",
@@ -202,7 +202,7 @@ def train_ranking(
 ) -> Trained:
     """Train what ranks on the rows from the stack span's start to an end.
 
-    The ranker is checked where the settings ask for it, and stays where the heads are better with it.
+    The settings say which forms of the ranker are checked; one that they name stays, of several the heads choose.
     """
     seed = settings.seed
     with watch.part("rows"):
@@ -210,16 +210,18 @@ def train_ranking(
     names = ranking_features(extras)
     beside: PooledRanker | None = None
     if settings.ranker != "off":
+        undecided = settings.ranker == "auto"
         beside = PooledRanker(
             rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
             vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
+            forms=RANKER_FORMS if undecided else {settings.ranker: RANKER_FORMS[settings.ranker]},
             checkpoints=checkpoints / str(end_ms) if checkpoints else None,
         )  # fmt: skip
-    plan = plan_ranking(rows, beside, names=names, always=settings.ranker == "on", seed=seed, watch=watch)
+    plan = plan_ranking(rows, beside, names=names, always=settings.ranker != "auto", seed=seed, watch=watch)
     ranker = None
-    if beside is not None and plan.ranker_epochs:
+    if beside is not None and plan.form is not None:
         with watch.part("ranker"):
-            ranker = beside.train_last(plan.ranker_epochs)
+            ranker = beside.train_last(plan.form, plan.epochs)
     if beside is not None:
         watch.throughput["ranker"] = beside.results[-1].throughput
     with watch.part("stack"):
@@ -242,8 +244,8 @@ def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
         },
         "trees": {str(head): rounds for head, rounds in trained.stack.rounds.items()},
     }
-    if trained.plan.worth is not None:
-        facts["ranker"] = {"served": trained.ranker is not None, **trained.plan.worth.to_dict()}
+    if trained.plan.checks:
+        facts["ranker"] = {"served": trained.plan.form, "checks": [own.to_dict() for own in trained.plan.checks]}
     return facts
 
 

@@ -42,7 +42,7 @@ def training_set(folder: Path) -> TrainingSet:
 
 @pytest.fixture(scope="session")
 def quick_settings() -> Settings:
-    return Settings(epochs=3, device="cpu", seed=5, ranker="on")
+    return Settings(epochs=3, device="cpu", seed=5, ranker="transformer")
 
 
 @pytest.fixture(scope="session")

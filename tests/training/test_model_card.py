@@ -71,16 +71,21 @@ def test_number_that_a_head_lacks_is_a_dash(training_set: TrainingSet) -> None:
 @pytest.mark.parametrize(
     ("served", "helps", "says"),
     [
-        (True, True, "is part of this bundle: the heads are better"),
-        (True, False, "because the settings say so"),
-        (False, False, "is left out"),
+        ("mean", True, "Its form `mean` is part of this bundle: the heads are better"),
+        ("mean", False, "because the settings say so"),
+        (None, False, "is left out"),
     ],
 )
-def test_ranker_is_told_with_its_gains(training_set: TrainingSet, served: bool, helps: bool, says: str) -> None:
+def test_ranker_is_told_with_what_each_form_gains(
+    training_set: TrainingSet, served: str | None, helps: bool, says: str
+) -> None:
     gains = {"like": {"gauc": {"value": 0.0101, "interval": [0.001, 0.02]}}}
-    text = card(training_set, ranker={"served": served, "helps": helps, "gains": gains})
+    mean = {"form": "mean", "against": "trees", "helps": helps, "gains": gains}
+    transformer = {"form": "transformer", "against": "mean", "helps": False, "gains": gains}
+    text = card(training_set, ranker={"served": served, "checks": [mean, transformer]})
     assert says in text
-    assert "| like | gauc | +0.0101 | [+0.0010, +0.0200] |" in text
+    assert "| mean | trees | like | gauc | +0.0101 | [+0.0010, +0.0200] |" in text
+    assert "| transformer | mean | like | gauc |" in text
 
 
 def test_parts_are_told_with_what_is_lost_without_them(training_set: TrainingSet) -> None:

@@ -23,6 +23,7 @@ from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
 from training.data.dataset import TrainingSet
 from training.scoring import load_bundle
 from training.stacking.gather import popular_at
+from training.stacking.pooled import RANKER_FORMS
 from training.train import main, train
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,7 @@ def test_bundle_says_what_its_ranker_and_its_parts_are_worth(trained: tuple[Path
     manifest = verify(trained[0])
     assert BundleFile.RANKER in manifest.files
     assert manifest.ranking_features[-len(RANKER_COLUMNS) :] == RANKER_COLUMNS
-    assert manifest.metrics["ranker"]["served"]
+    assert manifest.metrics["ranker"]["served"] == "transformer"
     parts = manifest.metrics["parts"]
     assert {"collaborative", "sequence", "statistics", "ranker"} <= parts.keys()
     # what is done follows what was done before: without any word of the history there is little left
@@ -113,9 +114,11 @@ def test_a_source_is_trained_on_to_the_end_of_a_day(tmp_path: Path, caplog: pyte
     assert recommender.extras.statistics.until_ms == end_ms
     assert "made anew" in (out / BundleFile.MODEL_CARD).read_text(encoding="utf-8")
     ranker = manifest.metrics["ranker"]
-    assert ranker["served"] == ranker["helps"] == (BundleFile.RANKER in manifest.files)
-    decisions = re.findall(r"the ranker is (kept|left out): with it \w+ auc ", caplog.text)
-    assert len(decisions) == 1, "decided once, on all rows"
+    helped = [check["form"] for check in ranker["checks"] if check["helps"]]
+    assert ranker["served"] == (helped[-1] if helped else None)
+    assert (ranker["served"] is not None) == (BundleFile.RANKER in manifest.files)
+    decisions = re.findall(r"the ranker (\w+) is (?:kept|left out): over \w+ \w+ auc ", caplog.text)
+    assert decisions == list(RANKER_FORMS), "decided once, on all rows"
 
 
 @pytest.mark.parametrize(

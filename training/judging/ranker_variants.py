@@ -1,7 +1,7 @@
 """The ranker alone, without some of its parts; and the trees with what it says: what each is worth and costs.
 
-In: the rows of an ablation. Out: per variant the judged rows' scores of each seed. Rankers learn from what was shown,
-one epoch as the loop's do; their costs are CPU seconds of one training and bytes of its weights.
+In: the rows of an ablation. Out: per variant the judged rows' scores of each seed. Rankers learn from the rows that the
+trees learn from, as the loop's do; their costs are CPU seconds of one training and bytes of its weights.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from training.judging.compare import Runs
 from training.ranker.rows import Fusion, RankerRows, RankerShape
 from training.ranker.scoring import predict_ranker
 from training.ranker.trainer import RankerResult, train_ranker
-from training.stacking.pooled import SERVED_SHAPE
 from training.stacking.ranker_rows import item_table, ranker_rows
 
 LOG = logging.getLogger(__name__)
@@ -33,9 +32,9 @@ HYBRID = "trees with the ranker"
 
 @dataclass(frozen=True)
 class RankerVariant:
-    """How one variant differs from the ranker that is served."""
+    """How one variant differs from the whole ranker."""
 
-    shape: RankerShape = SERVED_SHAPE
+    shape: RankerShape = field(default_factory=RankerShape)
     with_hides: bool = True
     most_seeds: int | None = None
 

@@ -1,13 +1,14 @@
 """What the newest rows choose, before all that ranks is trained on all rows.
 
-In: rows, oldest first, and a ranker to check if one is wanted. Out: `RankingPlan`.
+In: rows, oldest first, and a ranker whose forms are checked if one is wanted. Out: `RankingPlan`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from training.costs import Stopwatch
 from training.stacking.pooled import PooledRanker
@@ -18,36 +19,57 @@ from training.stacking.worth import Worth, worth_of
 LOG = logging.getLogger(__name__)
 
 
+TREES = "trees"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the heads gain by a form of the ranker over what was best so far: another form, or the trees alone."""
+
+    form: str
+    against: str
+    worth: Worth
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what manifests hold of it."""
+        return {"form": self.form, "against": self.against, **self.worth.to_dict()}
+
+
 @dataclass(frozen=True)
 class RankingPlan:
     """How trees and ranker are trained.
 
-    `stack` has sizes, numbers and calibration of the trees, with the ranker if there is one; `ranker_epochs` is 0 where
-    there is none; `worth` None where none was wanted.
+    `stack` has sizes, numbers and calibration of the trees, with the ranker if there is one; `form` is None where there
+    is none, and `epochs` are its; `checks` are none where none was wanted.
     """
 
     stack: Stack
-    ranker_epochs: int = 0
-    worth: Worth | None = None
+    form: str | None = None
+    epochs: int = 0
+    checks: tuple[Check, ...] = ()
 
 
 def plan_ranking(
     rows: Rows, ranker: PooledRanker | None, *, names: Sequence[str], always: bool, seed: int, watch: Stopwatch
 ) -> RankingPlan:
-    """Plan the trees, check the ranker, and keep it where the heads are better with it, or `always`; see `Worth`.
+    """Plan the trees, then check the ranker's forms, the lightest first.
+
+    A form stays if the heads are better with it than with what stayed before it, see `Worth`; the first `always`.
 
     Raises:
         TrainingError: no head can be learned, or the loss stopped being a number.
     """
     with watch.part("stack"):
-        stack = plan_stack(rows, names=names, seed=seed)
-    if ranker is None:
-        return RankingPlan(stack)
-    with watch.part("ranker"):
-        pooled = ranker.check(stack)
-        worth = worth_of(pooled, stack, rows, seed=seed)
-    kept = always or worth.helps
-    LOG.info("the ranker is %s: with it %s", "kept" if kept else "left out", worth)
-    if kept:
-        return RankingPlan(pooled, ranker.results[-1].best_epoch, worth)
-    return RankingPlan(stack, worth=worth)
+        trees = plan_stack(rows, names=names, seed=seed)
+    plan = RankingPlan(trees)
+    for form in ranker.forms if ranker else ():
+        assert ranker is not None, "it has forms"
+        with watch.part("ranker"):
+            pooled = ranker.check(trees, form)
+            found = Check(form, plan.form or TREES, worth_of(pooled, plan.stack, rows, seed=seed))
+        stays = found.worth.helps or (always and plan.form is None)
+        LOG.info("the ranker %s is %s: over %s %s", form, "kept" if stays else "left out", found.against, found.worth)
+        plan = replace(plan, checks=(*plan.checks, found))
+        if stays:
+            plan = replace(plan, stack=pooled, form=form, epochs=ranker.results[-1].best_epoch)
+    return plan

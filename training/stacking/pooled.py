@@ -1,4 +1,4 @@
-"""The ranker beside the trees: checked on the rows that chose the trees' plan, then trained on all.
+"""The ranker beside the trees: each form checked on the rows that chose the trees' plan, one then trained on all.
 
 In: rows, oldest first, and the plan of their stack. Out: the plan with a ranker, and the ranker of a bundle.
 What is pooled to be checked, the ranker learned from the rows before, as the trees did; how the two are pooled is
@@ -7,7 +7,7 @@ What is pooled to be checked, the ranker learned from the rows before, as the tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,11 +28,15 @@ from training.stacking.stack import Stack, calibration_rows, fit_curve, split_ro
 if TYPE_CHECKING:
     from training.ranker.model import RankerModel
 
-SERVED_SHAPE = RankerShape()
+RANKER_FORMS: Mapping[str, RankerShape] = {
+    "mean": RankerShape(use_transformer=False),
+    "transformer": RankerShape(),
+}
+"""How a ranker reads the last actions, the lightest first; a setting names them."""
 
 
 class PooledRanker:
-    """The ranker of one stack: asked what it adds first, then for the last if it is worth it."""
+    """The ranker of one stack: asked what each form adds first, then for the last of one that is worth it."""
 
     def __init__(
         self,
@@ -45,7 +49,7 @@ class PooledRanker:
         epochs: int,
         seed: int,
         device: str,
-        shape: RankerShape = SERVED_SHAPE,
+        forms: Mapping[str, RankerShape] = RANKER_FORMS,
         checkpoints: Path | None = None,
     ) -> None:
         """Take the rows apart.
@@ -59,23 +63,23 @@ class PooledRanker:
             epochs: most of the training that is checked; the rows that check it choose among them.
             seed: of all chance.
             device: `auto`, `cpu` or `cuda`.
-            shape: of the ranker.
+            forms: to check, the lightest first.
             checkpoints: folder for one model checkpoint per training.
         """
         self._rows, self._inputs = rows, RankerInputs(names, vocabularies)
         self._learned, self._table = ranker_rows(rows, self._inputs), item_table(items, vectors)
-        self._shape, self._epochs, self._seed, self._device = shape, epochs, seed, device
+        self.forms, self._epochs, self._seed, self._device = forms, epochs, seed, device
         self._checkpoints = checkpoints
         self.results: list[RankerResult] = []
 
-    def check(self, stack: Stack) -> Stack:
-        """Return a planned stack with what it and the ranker say together of the rows that check, and calibrated so.
+    def check(self, stack: Stack, form: str) -> Stack:
+        """Return a planned stack with what it and a form of the ranker say of the rows that check, calibrated as one.
 
         Raises:
             TrainingError: the loss stopped being a number.
         """
         training, validation = split_rows(self._rows)
-        result = self._train(len(training), len(self._rows), self._epochs)
+        result = self._train(form, len(training), len(self._rows), self._epochs)
         ranker = Ranker(self._inputs, torch_score(result.model))
         logits = ranker.columns(validation.matrix, validation.histories, validation.request, validation.moments.items)
         checked = {head: pool(trees, logits[:, list(Head).index(head)]) for head, trees in stack.checked.items()}
@@ -85,20 +89,20 @@ class PooledRanker:
             curves[head] = fit_curve(raw, truth)
         return replace(stack, checked=checked, curves=curves)
 
-    def train_last(self, epochs: int) -> RankerModel:
-        """Return the ranker that learned from all rows.
+    def train_last(self, form: str, epochs: int) -> RankerModel:
+        """Return the ranker of a form that learned from all rows.
 
         Raises:
             TrainingError: the loss stopped being a number.
         """
-        return self._train(len(self._rows), len(self._rows), epochs).model
+        return self._train(form, len(self._rows), len(self._rows), epochs).model
 
-    def _train(self, first: int, last: int, epochs: int) -> RankerResult:
+    def _train(self, form: str, first: int, last: int, epochs: int) -> RankerResult:
         """Train on the rows before `first` and validate on those from there to `last`, if there are any."""
         file = None if self._checkpoints is None else self._checkpoints / f"ranker-{len(self.results)}.pt"
         result = train_ranker(
             self._learned.take(np.arange(first)), self._learned.take(np.arange(first, last)) if first < last else None,
-            self._shape, items=self._table, epochs=epochs, seed=self._seed, device=self._device, checkpoint=file,
+            self.forms[form], items=self._table, epochs=epochs, seed=self._seed, device=self._device, checkpoint=file,
         )  # fmt: skip
         self.results.append(result)
         return result

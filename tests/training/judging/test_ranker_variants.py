@@ -7,7 +7,8 @@ import numpy as np
 from recloop.histories import Histories
 from recloop.sequences import ACTION_CODES
 from training.judging.ranker_variants import RANKER, RANKER_VARIANTS, without_hides
-from training.stacking.pooled import SERVED_SHAPE
+from training.ranker.rows import RankerShape
+from training.stacking.pooled import RANKER_FORMS
 
 CLICK, HIDE = ACTION_CODES["click"], ACTION_CODES["hide"]
 
@@ -22,7 +23,8 @@ def test_actions_close_up_where_hides_were() -> None:
     assert found.gaps.tolist() == found.dwells.tolist() == [[0, 0, 9, 2], [0, 0, 0, 0]]
 
 
-def test_every_variant_is_another_and_the_first_is_what_is_served() -> None:
+def test_every_variant_is_another_and_what_may_be_served_is_among_them() -> None:
     assert next(iter(RANKER_VARIANTS)) == RANKER
-    assert RANKER_VARIANTS[RANKER].shape == SERVED_SHAPE
+    assert RANKER_VARIANTS[RANKER].shape == RankerShape()
+    assert set(RANKER_FORMS.values()) <= {variant.shape for variant in RANKER_VARIANTS.values()}
     assert len(set(RANKER_VARIANTS.values())) == len(RANKER_VARIANTS)

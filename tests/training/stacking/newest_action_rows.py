@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 
 from recloop.histories import GAP_BUCKETS, Histories
@@ -13,7 +16,9 @@ from training.stacking.row_statistics import Moments
 from training.stacking.rows import Rows
 
 N = 600
-SHAPE = RankerShape(n_dimensions=8, n_layers=1, hidden=(16,), dropout=0.0)
+NEWEST = RankerShape(n_dimensions=8, n_layers=1, hidden=(16,), dropout=0.0)
+FORMS = {"blind": replace(NEWEST, use_sequence=False), "newest": NEWEST}
+"""A ranker that does not look at the history, and one that does."""
 
 
 def make_rows(items: Items) -> Rows:
@@ -40,10 +45,12 @@ def make_rows(items: Items) -> Rows:
     )
 
 
-def pooled_ranker(rows: Rows, items: Items, *, seed: int = 0, epochs: int = 2) -> PooledRanker:
+def pooled_ranker(
+    rows: Rows, items: Items, *, seed: int = 0, epochs: int = 2, forms: Mapping[str, RankerShape] = FORMS
+) -> PooledRanker:
     """Return a small ranker of the rows."""
     vectors = np.eye(len(items), 4, dtype=np.float32)
     return PooledRanker(
         rows, names=RANKING_FEATURES, vocabularies=Vocabularies({}), items=items, vectors=vectors, epochs=epochs,
-        seed=seed, device="cpu", shape=SHAPE,
+        seed=seed, device="cpu", forms=forms,
     )  # fmt: skip

@@ -1,8 +1,9 @@
-"""The plan of what ranks: the ranker stays where the heads are better with it, or where it is told to."""
+"""The plan of what ranks: of the ranker's forms stays the lightest that the heads are better with, or that is named."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
 from tests.recloop.conftest import tiny_items
-from tests.training.stacking.newest_action_rows import make_rows, pooled_ranker
+from tests.training.stacking.newest_action_rows import FORMS, make_rows, pooled_ranker
 from training.costs import Stopwatch
-from training.stacking.plan import RankingPlan, plan_ranking
+from training.stacking.plan import TREES, RankingPlan, plan_ranking
 from training.stacking.rows import Rows
 from training.stacking.stack import plan_stack
 
@@ -22,8 +23,9 @@ def rows() -> Rows:
     return make_rows(tiny_items())
 
 
-def plan(rows: Rows, *, ranker: bool = True, always: bool = False) -> RankingPlan:
-    beside = pooled_ranker(rows, tiny_items(), epochs=20) if ranker else None
+def plan(rows: Rows, *, forms: Sequence[str] = tuple(FORMS), always: bool = False) -> RankingPlan:
+    chosen = {form: FORMS[form] for form in forms}
+    beside = pooled_ranker(rows, tiny_items(), epochs=20, forms=chosen) if forms else None
     return plan_ranking(rows, beside, names=RANKING_FEATURES, always=always, seed=0, watch=Stopwatch())
 
 
@@ -32,28 +34,36 @@ def without_signal(rows: Rows) -> Rows:
     return dataclasses.replace(rows, labels=rows.labels | {Head.CLICK: clicks})
 
 
-def test_a_ranker_that_helps_stays_for_as_long_as_did_best(rows: Rows) -> None:
+def test_the_form_that_helps_stays_for_as_long_as_did_best(rows: Rows) -> None:
     made = plan(rows)
     trees = plan_stack(rows, names=RANKING_FEATURES, seed=0)
-    assert made.worth is not None
-    assert made.worth.helps
-    assert 1 <= made.ranker_epochs <= 20
+    assert [(check.form, check.against, check.worth.helps) for check in made.checks] == [
+        ("blind", TREES, False), ("newest", TREES, True),
+    ]  # fmt: skip
+    assert made.form == "newest"
+    assert 1 <= made.epochs <= 20
     assert made.stack.curves != trees.curves, "calibrated with it"
     assert made.stack.plans == trees.plans
 
 
+def test_a_heavier_form_must_beat_the_lighter(rows: Rows) -> None:
+    made = plan(rows, forms=["newest", "blind"])
+    assert [(check.against, check.worth.helps) for check in made.checks] == [(TREES, True), ("newest", False)]
+    assert made.form == "newest"
+
+
 def test_a_ranker_that_does_not_help_is_left_out_unless_it_must_be_there(rows: Rows) -> None:
     noise = without_signal(rows)
-    left_out, there = plan(noise), plan(noise, always=True)
-    assert left_out.worth is not None
-    assert not left_out.worth.helps
-    assert left_out.ranker_epochs == 0
+    left_out, there = plan(noise), plan(noise, forms=["newest"], always=True)
+    assert not any(check.worth.helps for check in left_out.checks)
+    assert left_out.form is None
     assert left_out.stack.curves == plan_stack(noise, names=RANKING_FEATURES, seed=0).curves
-    assert there.ranker_epochs >= 1
-    assert there.worth == left_out.worth
+    assert there.form == "newest"
+    assert there.epochs >= 1
+    assert there.checks == left_out.checks[1:]
 
 
 def test_without_a_ranker_there_is_nothing_to_say_of_one(rows: Rows) -> None:
-    made = plan(rows, ranker=False)
-    assert made.worth is None
-    assert made.ranker_epochs == 0
+    made = plan(rows, forms=())
+    assert made.form is None
+    assert made.checks == ()

@@ -10,9 +10,11 @@ import pytest
 from recloop.labels import Head
 from recloop.ranker import Ranker, RankerInputs, pool
 from recloop.ranking import RANKING_FEATURES, Items, Vocabularies
+from recloop.settings import RANKER_CHOICES
 from tests.recloop.conftest import tiny_items
 from tests.training.stacking.newest_action_rows import make_rows, pooled_ranker
 from training.ranker.scoring import torch_score
+from training.stacking.pooled import RANKER_FORMS
 from training.stacking.rows import Rows
 from training.stacking.stack import Stack, fit_curve, plan_stack, split_rows
 
@@ -34,7 +36,7 @@ def trees(rows: Rows) -> Stack:
 
 def test_what_is_checked_is_what_both_say_of_the_newest_rows(rows: Rows, items: Items, trees: Stack) -> None:
     beside = pooled_ranker(rows, items)
-    both = beside.check(trees)
+    both = beside.check(trees, "newest")
     _, validation = split_rows(rows)
     ranker = Ranker(RankerInputs(RANKING_FEATURES, Vocabularies({})), torch_score(beside.results[0].model))
     said = ranker.columns(validation.matrix, validation.histories, validation.request, validation.moments.items)
@@ -50,19 +52,19 @@ def test_what_checks_it_is_new_to_it(rows: Rows, items: Items, trees: Stack) -> 
     later[len(training) :] = 1 - later[len(training) :]
     turned = dataclasses.replace(rows, labels=rows.labels | {Head.CLICK: later})
     # One epoch: there is nothing that the rows which check could choose.
-    one, other = (pooled_ranker(each, items, epochs=1).check(trees) for each in (rows, turned))
+    one, other = (pooled_ranker(each, items, epochs=1).check(trees, "newest") for each in (rows, turned))
     np.testing.assert_array_equal(one.checked[Head.CLICK], other.checked[Head.CLICK])
     earlier = rows.labels[Head.CLICK].copy()
     earlier[: len(training)] = 1 - earlier[: len(training)]
     taught = dataclasses.replace(rows, labels=rows.labels | {Head.CLICK: earlier})
-    changed = pooled_ranker(taught, items, epochs=1).check(trees)
+    changed = pooled_ranker(taught, items, epochs=1).check(trees, "newest")
     assert np.abs(one.checked[Head.CLICK] - changed.checked[Head.CLICK]).max() > 1e-3
 
 
 def test_the_last_learns_from_all_rows(rows: Rows, items: Items, trees: Stack) -> None:
     beside = pooled_ranker(rows, items)
-    beside.check(trees)
-    beside.train_last(1)
+    beside.check(trees, "newest")
+    beside.train_last("newest", 1)
     checked, last = beside.results
     assert len(last.curve) == 1
     assert last.curve[0].validation_loss is None
@@ -70,7 +72,9 @@ def test_the_last_learns_from_all_rows(rows: Rows, items: Items, trees: Stack) -
 
 
 def test_the_same_seed_gives_the_same_and_another_another(rows: Rows, items: Items, trees: Stack) -> None:
-    one, again, other = (pooled_ranker(rows, items, seed=seed).check(trees).checked[Head.CLICK] for seed in (0, 0, 1))
+    one, again, other = (
+        pooled_ranker(rows, items, seed=seed).check(trees, "newest").checked[Head.CLICK] for seed in (0, 0, 1)
+    )
     np.testing.assert_allclose(one, again, atol=1e-6)
     assert np.abs(one - other).max() > 1e-4
 
@@ -79,3 +83,7 @@ def test_two_equal_opinions_are_their_own_mean() -> None:
     chances = np.array([0.1, 0.5, 0.999])
     np.testing.assert_allclose(pool(chances, np.log(chances / (1 - chances))), chances)
     assert 0 < pool(np.array([0.0]), np.array([-50.0]))[0] < pool(np.array([1.0]), np.array([50.0]))[0] < 1
+
+
+def test_settings_name_the_forms() -> None:
+    assert ("auto", "off", *RANKER_FORMS) == RANKER_CHOICES
