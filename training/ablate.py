@@ -38,7 +38,7 @@ from training.judging.baselines import BASELINES, Material
 from training.judging.compare import Runs, judge, verdict
 from training.judging.heads import judged_rows
 from training.judging.ledger import markdown
-from training.judging.ranker_variants import HYBRID, RANKER, RANKER_VARIANTS, score_hybrid, score_ranker
+from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS, score_hybrid, score_ranker
 from training.judging.spans import read_sets
 from training.judging.tree_variants import FULL, VARIANTS, grow, kept_columns
 from training.stacking.gather import stack_rows
@@ -115,7 +115,7 @@ def run(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     LOG.info("the rows took %.0f s: %s", time.monotonic() - started, data)
     found, full = compare(material, seeds=seeds, variant_seeds=args.variant_seeds)
     if args.ranker_seeds:
-        found[HYBRID], found["rankers"] = compare_rankers(
+        found["hybrids"], found["rankers"] = compare_rankers(
             material,
             full,
             found[FULL]["costs"],
@@ -189,19 +189,20 @@ def compare_rankers(
     epochs: int,
     device: str,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the trees and the ranker together beside the full stack, and the ranker's variants beside the ranker."""
+    """Return the trees with the ranker's forms beside the full stack, and the ranker's variants beside the ranker."""
     judged, seed = material.judged, seeds[0]
-    alone, spent = score_ranker(material, RANKER_VARIANTS[RANKER], seeds, epochs=epochs, device=device)
-    rankers = {RANKER: _variant(judged, alone, full, spent, seed)}
-    runs, both = score_hybrid(full, alone, (costs, spent))
-    hybrid = _variant(judged, runs, full, both, seed, added=True)
-    LOG.info("%s: %s %s", HYBRID, both, hybrid["verdict"])
+    runs: dict[str, Runs] = {}
+    rankers: dict[str, Any] = {}
     for name, variant in RANKER_VARIANTS.items():
-        if name != RANKER:
-            runs, spent = score_ranker(material, variant, seeds, epochs=epochs, device=device)
-            rankers[name] = _variant(judged, runs, alone, spent, seed)
-        LOG.info("%s: %s %s", name, rankers[name]["costs"], rankers[name]["verdict"])
-    return hybrid, rankers
+        runs[name], spent = score_ranker(material, variant, seeds, epochs=epochs, device=device)
+        rankers[name] = _variant(judged, runs[name], full if name == RANKER else runs[RANKER], spent, seed)
+        LOG.info("%s: %s %s", name, spent, rankers[name]["verdict"])
+    hybrids: dict[str, Any] = {}
+    for name, of in HYBRIDS.items():
+        both, spent = score_hybrid(full, runs[of], (costs, rankers[of]["costs"]))
+        hybrids[name] = _variant(judged, both, full, spent, seed, added=True)
+        LOG.info("%s: %s %s", name, spent, hybrids[name]["verdict"])
+    return hybrids, rankers
 
 
 def _variant(

@@ -18,7 +18,7 @@ from training.ablate import compare, main
 from training.judging.baselines import Material, als_alone
 from training.judging.compare import verdict
 from training.judging.ledger import markdown
-from training.judging.ranker_variants import HYBRID, RANKER, RANKER_VARIANTS
+from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS
 from training.judging.tree_variants import FULL, VARIANTS, grow, kept_columns
 from training.stacking.row_statistics import Moments
 from training.stacking.rows import Rows
@@ -246,13 +246,14 @@ def test_command_writes_the_report(folder: Path, tmp_path: Path, monkeypatch: py
     options = ["--seeds", "1", "--ranker-seeds", "1", "--epochs", "1", "--device", "cpu", "--markdown", str(tables)]
     assert main(["--training-set", str(folder), "--report", str(report), *options]) == 0
     found = json.loads(report.read_text())
-    assert set(found) == {"full", "variants", "baselines", "data", "seconds", "peak_memory_mb", HYBRID, "rankers"}
+    assert set(found) == {"full", "variants", "baselines", "data", "seconds", "peak_memory_mb", "hybrids", "rankers"}
     assert set(found["rankers"]) == set(RANKER_VARIANTS)
     assert (
         found["rankers"][RANKER]["costs"]["weight_bytes"]
         > found["rankers"]["ranker, no sequence"]["costs"]["weight_bytes"]
     )
-    assert {f"| {name}" for name in RANKER_VARIANTS} <= {
+    assert set(found["hybrids"]) == set(HYBRIDS)
+    assert {f"| {name}" for name in (*HYBRIDS, *RANKER_VARIANTS)} <= {
         line.split(" |")[0] for line in tables.read_text().splitlines()
     }
     assert len(found["baselines"]) == 7

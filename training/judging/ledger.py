@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.judging.compare import JUDGING_HEADS, METRICS
-from training.judging.ranker_variants import HYBRID, RANKER
+from training.judging.ranker_variants import HYBRIDS, RANKER
 from training.judging.tree_variants import FULL
 
 
@@ -25,8 +25,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         *_table("left out", titles, shown, parts),
     ]
     if report.get("rankers"):
-        lines += ["", f"After {HYBRID} and {RANKER}: full less it; after its variants: it less them.", ""]
-        lines += _table("ranker", titles, shown, {HYBRID: report[HYBRID], **report["rankers"]})
+        beside_full = " and ".join([*HYBRIDS, RANKER])
+        lines += ["", f"After {beside_full}: full less it; after the ranker's variants: {RANKER} less them.", ""]
+        lines += _table("ranker", titles, shown, report["hybrids"] | report["rankers"])
     lines += ["", *_heading(["baseline", *titles, "CPU s"])]
     for name, found in report["baselines"].items():
         cells = [_cell(found["heads"][head], metric) for head, metric in shown]

@@ -26,8 +26,9 @@ from training.ranker.trainer import RankerResult, train_ranker
 from training.stacking.ranker_rows import item_table, ranker_rows
 
 LOG = logging.getLogger(__name__)
-RANKER = "ranker alone"
-HYBRID = "trees with the ranker"
+RANKER, MEAN = "ranker alone", "ranker, mean of the sequence"
+HYBRIDS: Mapping[str, str] = {"trees with the ranker": RANKER, "trees with the ranker's mean": MEAN}
+"""What is served, by the variant of the ranker that stands beside the trees."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class RankerVariant:
 RANKER_VARIANTS: Mapping[str, RankerVariant] = {
     RANKER: RankerVariant(),
     "ranker, no sequence": RankerVariant(RankerShape(use_sequence=False)),
-    "ranker, mean of the sequence": RankerVariant(RankerShape(use_transformer=False)),
+    MEAN: RankerVariant(RankerShape(use_transformer=False)),
     "ranker, no crosses": RankerVariant(RankerShape(use_crosses=False)),
     "ranker, no time-window mask": RankerVariant(RankerShape(window_mask_hours=0)),
     "ranker, no hides in the history": RankerVariant(with_hides=False),

@@ -6,7 +6,7 @@ import numpy as np
 
 from recloop.histories import Histories
 from recloop.sequences import ACTION_CODES
-from training.judging.ranker_variants import RANKER, RANKER_VARIANTS, without_hides
+from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS, without_hides
 from training.ranker.rows import RankerShape
 from training.stacking.pooled import RANKER_FORMS
 
@@ -26,5 +26,5 @@ def test_actions_close_up_where_hides_were() -> None:
 def test_every_variant_is_another_and_what_may_be_served_is_among_them() -> None:
     assert next(iter(RANKER_VARIANTS)) == RANKER
     assert RANKER_VARIANTS[RANKER].shape == RankerShape()
-    assert set(RANKER_FORMS.values()) <= {variant.shape for variant in RANKER_VARIANTS.values()}
+    assert [RANKER_VARIANTS[name].shape for name in HYBRIDS.values()] == [*reversed(RANKER_FORMS.values())]
     assert len(set(RANKER_VARIANTS.values())) == len(RANKER_VARIANTS)
