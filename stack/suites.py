@@ -32,8 +32,9 @@ TYPED = {
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests of one environment: paths or glob patterns below the project's folder."""
+    """Tests of one environment that share a process: paths or glob patterns below the project's folder."""
 
+    name: str
     environment: str
     paths: tuple[str, ...]
     ignored: tuple[str, ...] = ()
@@ -46,13 +47,16 @@ CORE_FOLDERS = ("recloop", "jobs", "expectations", "feature_repo", "training", "
 SUITES = (
     Suite(
         "core",
-        (*(f"tests/{name}" for name in CORE_FOLDERS), "tests/policy", "tests/e2e", "recloop"),
+        "core",
+        (*(f"tests/{name}" for name in CORE_FOLDERS), "tests/policy", "recloop"),
         ignored=(FLINK_PARITY, DAG_POLICY),
         options=("--doctest-modules",),
     ),
-    Suite("streaming", ("tests/streaming", FLINK_PARITY)),
-    Suite("orchestration", ("tests/orchestration", DAG_POLICY)),
-    Suite("serving", ("tests/serving",)),
+    # Its stack is its own: it need not share the machine with the servers that the others keep.
+    Suite("the whole loop", "core", ("tests/e2e",)),
+    Suite("streaming", "streaming", ("tests/streaming", FLINK_PARITY)),
+    Suite("orchestration", "orchestration", ("tests/orchestration", DAG_POLICY)),
+    Suite("serving", "serving", ("tests/serving",)),
 )
 
 
@@ -115,7 +119,7 @@ def run_tests(*, quick: bool) -> list[str]:
     accepted = (0, PYTEST_NO_TESTS) if quick else (0,)
     failed = []
     for suite in SUITES:
-        name = f"tests in {suite.environment}"
+        name = f"tests of {suite.name}"
         if not run_step(name, pytest_command(suite, quick=quick), environment, accepted):
             failed.append(name)
     return failed

@@ -28,7 +28,8 @@ def test_every_test_file_runs_in_exactly_one_environment() -> None:
 
 
 def test_each_environment_has_a_suite_and_types() -> None:
-    assert [suite.environment for suite in SUITES] == environments() == list(TYPED)
+    assert list(dict.fromkeys(suite.environment for suite in SUITES)) == environments() == list(TYPED)
+    assert len({suite.name for suite in SUITES}) == len(SUITES)
 
 
 def test_quick_run_leaves_out_what_needs_servers_and_the_full_run_measures_coverage() -> None:
