@@ -91,8 +91,8 @@ class Settings(BaseSettings):
     epochs: int = Field(8, ge=1, description="Most epochs of the transformer; it stops early on validation.")
     ranker: RankerChoice = Field(
         "auto",
-        description="Form of a bundle's ranker: how it reads the last actions; auto: the lightest that the heads are "
-        "better with, by the interval, if any.",
+        description="Form of a bundle's ranker: how it reads the last actions; auto: the lightest, and a "
+        "heavier one in its place, if the heads are better with it, by the interval.",
     )
     ranker_epochs: int = Field(2, ge=1, description="Most epochs of the ranker; it overfits after two or three.")
     seed: int = Field(17, description="Seed that every random choice is derived from.")

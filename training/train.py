@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--ranker",
         choices=RANKER_CHOICES,
-        help="auto: the lightest form that the heads are better with, if any (default: RECLOOP_RANKER)",
+        help="auto: the lightest form, or a heavier, if the heads are better with it (default: RECLOOP_RANKER)",
     )
     parser.add_argument(
         "--warm-start",

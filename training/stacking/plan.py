@@ -62,8 +62,9 @@ def plan_ranking(
     with watch.part("stack"):
         trees = plan_stack(rows, names=names, seed=seed)
     plan = RankingPlan(trees)
-    for form in ranker.forms if ranker else ():
-        assert ranker is not None, "it has forms"
+    if ranker is None:
+        return plan
+    for form in ranker.forms:
         with watch.part("ranker"):
             pooled = ranker.check(trees, form)
             found = Check(form, plan.form or TREES, worth_of(pooled, plan.stack, rows, seed=seed))
