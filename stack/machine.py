@@ -11,7 +11,7 @@ from recloop.errors import MachineError
 from stack.places import PROJECT_DIR, environments, python
 
 GIB = 1024**3
-# 5.8 GB of core, 2 GB of the other environments, as much again for moments in which uv unpacks, 1 GB of data.
+# 7.1 GB of core, 1.5 GB of the other environments, as much again for moments in which uv unpacks, 1 GB of data.
 DISK_FOR_SETUP_GIB = 12
 DISK_FOR_RUNNING_GIB = 2
 # A machine sold as 8 GB shows less: the kernel takes its part first.

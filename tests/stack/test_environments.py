@@ -36,6 +36,12 @@ def test_kernel_is_installed_in_every_environment(environment: str) -> None:
     assert done.stdout.strip() == str(VENV_DIR.parent / "recloop" / "settings.py")
 
 
+@pytest.mark.parametrize("environment", environment_names())
+def test_packages_are_compiled_though_nobody_imported_them(environment: str) -> None:
+    folder = environments.site_packages(environment) / "pydantic" / "v1"
+    assert len(list((folder / "__pycache__").glob("*.pyc"))) == len(list(folder.glob("*.py"))) > 0
+
+
 @pytest.mark.parametrize("environment", environments.ENVIRONMENTS_WITH_JAVA)
 def test_interpreter_knows_the_projects_java_whatever_the_user_has(environment: str) -> None:
     done = subprocess.run(
