@@ -51,6 +51,20 @@ def random_log(seed: int, *, n_events: int, n_users: int = 5, n_items: int = 6, 
     return events
 
 
+def frame_of(spark: SparkSession, rows: Sequence[Sequence[Any]], ddl: str) -> DataFrame:
+    """Return rows as a frame that the JVM holds: Spark would start Python workers to read a list of tuples."""
+    import pyarrow as pa
+    from pyspark.sql.pandas.types import to_arrow_schema
+    from pyspark.sql.types import StructType
+
+    kind = StructType.fromDDL(ddl)
+    schema = to_arrow_schema(kind)
+    columns = zip(*rows, strict=True) if rows else [()] * len(kind)
+    arrays = [pa.array(column, each.type) for column, each in zip(columns, schema, strict=True)]
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    return spark.createDataFrame(table, kind)
+
+
 def clean_frame(spark: SparkSession, events: Iterable[Event], *, lag: timedelta = timedelta(0)) -> DataFrame:
     """Return events as rows of the clean table; each was ingested `lag` after it happened."""
     rows: list[dict[str, Any]] = [
@@ -63,7 +77,7 @@ def clean_frame(spark: SparkSession, events: Iterable[Event], *, lag: timedelta 
         for each in events
     ]
     ordered = [tuple(row[name] for name in CLEAN_EVENTS.columns) for row in rows]
-    return spark.createDataFrame(ordered, CLEAN_EVENTS.ddl)
+    return frame_of(spark, ordered, CLEAN_EVENTS.ddl)
 
 
 def json_lines(events: Sequence[Event]) -> bytes:

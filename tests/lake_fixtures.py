@@ -20,6 +20,9 @@ def spark(base_stack: Settings) -> Iterator[SparkSession]:
     from jobs.etl.spark import start_spark
 
     session = start_spark("tests", base_stack)
+    # To compile each query to Java takes longer than to interpret it over a handful of rows; the loop's test compiles.
+    session.conf.set("spark.sql.codegen.wholeStage", "false")
+    session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     yield session
     session.stop()
 

@@ -9,7 +9,7 @@ import pytest
 
 from expectations.raw_events import MIN_ROWS, suite
 from expectations.run import Report, validate
-from tests.lake import DAY_0
+from tests.lake import DAY_0, frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.stack]
 
 def judged(spark: SparkSession, *, good: int, bad: int, ingested: datetime | None = DAY_0) -> Report:
     rows = [(ingested, field) for field in [None] * good + ["action"] * bad]
-    frame = spark.createDataFrame(rows, "ingest_time timestamp, field string").cache()
+    frame = frame_of(spark, rows, "ingest_time timestamp, field string").cache()
     return validate(frame, suite(len(rows)))
 
 

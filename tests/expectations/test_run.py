@@ -8,6 +8,7 @@ import pytest
 
 from expectations.run import Rule, Severity, Suite, check, validate
 from recloop.errors import ValidationFailed
+from tests.lake import frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -18,7 +19,7 @@ SMALL = Rule("ExpectColumnValuesToBeBetween", {"column": "x", "max_value": 5}, S
 
 
 def numbers(spark: SparkSession, *values: int | None) -> DataFrame:
-    return spark.createDataFrame([(value,) for value in values], "x int")
+    return frame_of(spark, [(value,) for value in values], "x int")
 
 
 def test_good_rows_pass(spark: SparkSession) -> None:

@@ -10,7 +10,7 @@ from expectations import clean_events, features, labels, raw_events
 from expectations.run import Severity, Suite, validate
 from recloop.features import ITEM_DAILY, SEGMENT_DAILY, USER_DAILY
 from recloop.tables import CLEAN_EVENTS, LABELS, Table
-from tests.lake import DAY_0, clean_frame, event
+from tests.lake import DAY_0, clean_frame, event, frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -29,7 +29,7 @@ GOOD_ITEM = {
 def failures(spark: SparkSession, suite: Suite, table: Table, *rows: dict[str, Any]) -> tuple[str, ...]:
     """Return the failed expectations, critical ones first."""
     full = [tuple(row.get(str(name)) for name in table.columns) for row in rows]
-    report = validate(spark.createDataFrame(full, table.ddl).cache(), suite)
+    report = validate(frame_of(spark, full, table.ddl).cache(), suite)
     return report.critical + report.warnings
 
 

@@ -11,7 +11,7 @@ from jobs.etl.clean_events import clean, parse_row
 from jobs.etl.lake import append, snapshot_id
 from recloop.errors import ValidationFailed
 from recloop.tables import CLEAN_EVENTS, RAW_EVENTS, REJECTED_EVENTS, Column
-from tests.lake import DAY_0, event
+from tests.lake import DAY_0, event, frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,7 +27,7 @@ def land(spark: SparkSession, *payloads: bytes, at: datetime = DAY_0, first: int
     rows = [
         (bytearray(payload), "events.v1", 0, first + place, at, at.date()) for place, payload in enumerate(payloads)
     ]
-    append(spark.createDataFrame(rows, RAW_EVENTS.ddl), RAW_EVENTS)
+    append(frame_of(spark, rows, RAW_EVENTS.ddl), RAW_EVENTS)
 
 
 def rows(spark: SparkSession, name: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from jobs.etl.touches import daily_touches, day_number
 from recloop.clock import to_ms
 from recloop.events import Event
 from recloop.features import EVERYONE, MAX_POPULAR_ITEMS
-from tests.lake import DAY_0, clean_frame, event
+from tests.lake import DAY_0, clean_frame, event, frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,7 +40,7 @@ def segments(
     spark: SparkSession, *events: Event, of: dict[str, str] | None = None, first: int = 0, last: int
 ) -> dict[tuple[str, int], list[tuple[str, float]]]:
     """Return the popular items and weights by segment and day of the log."""
-    users = spark.createDataFrame(list((of or {}).items()), "user_id string, segment string")
+    users = frame_of(spark, list((of or {}).items()), "user_id string, segment string")
     rows = segment_daily(
         daily_touches(clean_frame(spark, events)), users, first=FIRST + first, last=FIRST + last
     ).collect()

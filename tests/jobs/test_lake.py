@@ -12,7 +12,7 @@ from recloop.features import SEGMENT_DAILY
 from recloop.lake import iceberg_properties
 from recloop.settings import Settings
 from recloop.tables import CATALOG, CLEAN_EVENTS
-from tests.lake import DAY_0, clean_frame, event
+from tests.lake import DAY_0, clean_frame, event, frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -33,7 +33,7 @@ class TestTables:
 
     def rows(self, spark: SparkSession, *values: tuple[str, int, float]) -> DataFrame:
         full = [(segment, DAY_0 + day * DAY, DAY_0, ["i"], [weight]) for segment, day, weight in values]
-        return spark.createDataFrame(full, self.table.ddl)
+        return frame_of(spark, full, self.table.ddl)
 
     def content(self, spark: SparkSession) -> set[tuple[str, int, float]]:
         found = spark.table(self.table.full_name).collect()

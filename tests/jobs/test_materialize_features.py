@@ -15,7 +15,7 @@ from recloop.attributes import USER_ATTRIBUTES
 from recloop.features import USER_PROFILE, USER_RECENT
 from recloop.settings import Settings
 from recloop.tables import CLEAN_EVENTS
-from tests.lake import DAY_0, clean_frame, drop_tables, event
+from tests.lake import DAY_0, clean_frame, drop_tables, event, frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -37,7 +37,7 @@ class Lake:
 
     def write_profile(self, user: str, segment: str, at: datetime, attributes: Sequence[str] = ()) -> None:
         row = (user, at, at, segment, None, None, list(attributes))
-        append(self.spark.createDataFrame([row], USER_PROFILE.table.ddl), USER_PROFILE.table)
+        append(frame_of(self.spark, [row], USER_PROFILE.table.ddl), USER_PROFILE.table)
 
     def copy(self, end: datetime, *, full: bool = False) -> dict[str, int]:
         return materialize_features(self.spark, self.settings, end=end, now=end, full=full).details

@@ -10,7 +10,7 @@ import pytest
 from jobs.etl.lake import create_tables, overwrite_all
 from jobs.etl.stale import mark_stale, set_mark, stale_since
 from recloop.features import SEGMENT_DAILY, USER_DAILY
-from tests.lake import DAY_0
+from tests.lake import DAY_0, frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -52,8 +52,8 @@ def test_every_table_has_a_mark_of_its_own(lake: SparkSession) -> None:
 def test_mark_outlives_the_rows(lake: SparkSession) -> None:
     mark_stale(lake, TABLE, since=DAY_0)
     row = ("x", DAY_0, DAY_0, ["i"], [1.0])
-    overwrite_all(lake.createDataFrame([row], TABLE.ddl), TABLE)
-    overwrite_all(lake.createDataFrame([], TABLE.ddl), TABLE)
+    overwrite_all(frame_of(lake, [row], TABLE.ddl), TABLE)
+    overwrite_all(frame_of(lake, [], TABLE.ddl), TABLE)
     assert stale_since(lake, TABLE) == DAY_0
 
 

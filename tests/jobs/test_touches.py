@@ -13,7 +13,7 @@ from recloop.clock import to_ms
 from recloop.events import Action, Event
 from recloop.features import HALF_LIFE_DAYS
 from recloop.labels import LONG_VIEW_MS, outcome
-from tests.lake import DAY_0, clean_frame, event
+from tests.lake import DAY_0, clean_frame, event, frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -36,7 +36,7 @@ def touches(spark: SparkSession, *events: Event) -> list[dict[str, Any]]:
 
 
 def series(spark: SparkSession, *rows: tuple[str, int, float, int]) -> DataFrame:
-    return spark.createDataFrame(rows, f"key string, {DAY} int, x double, at int")
+    return frame_of(spark, rows, f"key string, {DAY} int, x double, at int")
 
 
 def sums(frame: DataFrame, half_life: float) -> dict[tuple[str, int], tuple[float, int, int | None]]:
@@ -117,7 +117,7 @@ class TestSums:
 
     def test_rate_without_touches_is_the_prior_and_many_touches_overrule_it(self, spark: SparkSession) -> None:
         counts = [(0.0, 0.0, 0.0, 0.0, 0.0), (80.0, 0.0, 2.0, 0.0, 80.0)]
-        frame = spark.createDataFrame(counts, ["click", "long_view", "like", "hide", "n"])
+        frame = frame_of(spark, counts, "click double, long_view double, like double, hide double, n double")
         none, many = frame.orderBy("n").select(*rates("item", "n")).collect()
         assert none.asDict() == pytest.approx(
             {"item_click_rate": 0.5, "item_long_view_rate": 0.2, "item_like_rate": 0.1, "item_hide_rate": 0.05}
@@ -129,7 +129,7 @@ class TestSums:
 
     def test_row_is_of_the_end_of_its_day_and_older_sums_fade_to_it(self, spark: SparkSession) -> None:
         day = day_number(DAY_0.date())
-        frame = spark.createDataFrame([(day, day - HALF_LIFE_DAYS, 3.0)], f"{DAY} int, since int, x double")
+        frame = frame_of(spark, [(day, day - HALF_LIFE_DAYS, 3.0)], f"{DAY} int, since int, x double")
         row = frame.select(feature_time(), faded("x").alias("x")).first()
         assert row is not None
         assert row["feature_time"].replace(tzinfo=DAY_0.tzinfo) == DAY_0 + timedelta(days=1)

@@ -12,7 +12,7 @@ from jobs.etl.user_features import user_daily
 from recloop.clock import to_ms
 from recloop.events import Event
 from recloop.features import MAX_CATEGORIES, MAX_SEEN_ITEMS
-from tests.lake import DAY_0, clean_frame, event
+from tests.lake import DAY_0, clean_frame, event, frame_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,7 +32,7 @@ def rows(
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """Return the rows by user and day of the log."""
     pairs = [(item, each) for item, names in categories.items() for each in names]
-    frame = spark.createDataFrame(pairs, "item_id string, category string")
+    frame = frame_of(spark, pairs, "item_id string, category string")
     touches = daily_touches(clean_frame(spark, events))
     found = user_daily(touches, frame, first=FIRST + first, last=FIRST + last).collect()
     return {

@@ -28,7 +28,7 @@ from recloop.features import (
 from recloop.sequences import Entry, entry, merge, recent_actions
 from recloop.settings import Settings
 from recloop.tables import CLEAN_EVENTS, Column
-from tests.lake import DAY_0, clean_frame, drop_tables, event, random_log
+from tests.lake import DAY_0, clean_frame, drop_tables, event, frame_of, random_log
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -277,7 +277,7 @@ class TestLater:
         values = [
             tuple((each | {"item_touches": 999.0})[str(name)] for name in ITEM_DAILY.table.columns) for each in planted
         ]
-        append(loop.spark.createDataFrame(values, ITEM_DAILY.table.ddl), ITEM_DAILY.table)
+        append(frame_of(loop.spark, values, ITEM_DAILY.table.ddl), ITEM_DAILY.table)
         assert before[0]["item_touches"] is not None
         assert with_features(loop.spark, loop.store, examples, RANKING_V1).to_pylist() == before
         # The same row is read by those who come after it was written, so the plant was no dud.

@@ -12,7 +12,7 @@ from recloop.clock import to_ms
 from recloop.events import Event
 from recloop.features import ITEM_DAILY, SEGMENT_DAILY, USER_DAILY, FeatureView
 from recloop.tables import Column
-from tests.lake import DAY_0, clean_frame, event, random_log
+from tests.lake import DAY_0, clean_frame, event, frame_of, random_log
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -29,8 +29,8 @@ def in_spark(spark: SparkSession, log: list[Event], first: date, last: date) -> 
 
     found = touches.daily_touches(clean_frame(spark, log)).cache()
     pairs = [(item, each) for item, names in CATEGORIES.items() for each in set(names)]
-    categories = spark.createDataFrame(pairs, "item_id string, category string")
-    segments = spark.createDataFrame(list(SEGMENTS.items()), "user_id string, segment string")
+    categories = frame_of(spark, pairs, "item_id string, category string")
+    segments = frame_of(spark, list(SEGMENTS.items()), "user_id string, segment string")
     span = {"first": touches.day_number(first), "last": touches.day_number(last)}
     return {
         USER_DAILY: user_features.user_daily(found, categories, **span),
