@@ -6,79 +6,26 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
-from recloop.statistics import BASE_STATISTICS
-from tests.training.plain_rows import without_history
+from tests.training.plain_rows import planted_rows
 from tests.training.shown_log import PER_DAY, shown_log, write_log
 from training.ablate import compare, main
 from training.judging.baselines import Material, als_alone
-from training.judging.compare import verdict
-from training.judging.ledger import markdown
 from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS
-from training.judging.tree_variants import FULL, VARIANTS, grow, kept_columns
-from training.stacking.row_statistics import Moments
-from training.stacking.rows import Rows
+from training.judging.tree_variants import FULL, VARIANTS
 
-STATISTIC_COLUMNS = tuple(f"{spec.name}_{what}" for spec in BASE_STATISTICS for what in ("count", *Head))
-NAMES = (*RANKING_FEATURES, "for_slate", "attribute_city", *STATISTIC_COLUMNS)
-USER_STATISTICS = {
-    "exposures_by_user", "exposures_by_user_surface", "interactions_by_user", "interactions_by_user_category",
-    "interactions_by_user_author",
-}  # fmt: skip
 HEADS = (Head.CLICK, Head.LIKE)
-
-
-def columns_of(statistics: set[str]) -> set[str]:
-    return {f"{name}_{what}" for name in statistics for what in ("count", *Head)}
-
-
-LEFT_OUT = {
-    FULL: set(),
-    "no collaborative": {"cf_score"},
-    "no sequence": {"sequence_score"},
-    "no base models": {"cf_score", "sequence_score"},
-    "no statistics": set(STATISTIC_COLUMNS),
-    "no statistics of users": columns_of(USER_STATISTICS),
-    "no attributes": {"attribute_city"},
-    "no taste": {"category_affinity", "category_recent", "author_recent"},
-}
-
-
-def test_every_variant_is_listed_here() -> None:
-    assert set(LEFT_OUT) == set(VARIANTS)
-
-
-@pytest.mark.parametrize("variant", LEFT_OUT)
-def test_variant_leaves_out_what_it_says_and_nothing_else(variant: str) -> None:
-    assert LEFT_OUT[variant] <= set(NAMES)
-    kept = [NAMES[place] for place in kept_columns(NAMES, variant)]
-    assert set(NAMES) - set(kept) == LEFT_OUT[variant]
-    assert kept == [name for name in NAMES if name in kept]
-
-
-def rows(n: int, seed: int, *, liked: bool = True) -> Rows:
-    """Return rows of 40 users of which cf_score tells whether they are clicked, and nothing else tells anything."""
-    generator = np.random.default_rng(seed)
-    matrix = generator.normal(size=(n, len(RANKING_FEATURES))).astype(np.float32)
-    matrix[:, -6:] = generator.integers(0, 3, size=(n, 6))
-    chance = 1 / (1 + np.exp(-2 * matrix[:, RANKING_FEATURES.index("cf_score")]))
-    clicks = (generator.random(n) < chance).astype(np.int8)
-    none = np.zeros(n, dtype=np.int8)
-    labels = {Head.CLICK: clicks, Head.LIKE: clicks if liked else none, Head.LONG_VIEW: none, Head.HIDE: none}
-    users = np.array([f"u{place % 40}" for place in range(n)], dtype=object)
-    moments = Moments(users, np.zeros(n, dtype=np.int64), np.full(n, None, dtype=object), np.arange(n))
-    ones = np.ones(n, dtype=bool)
-    return Rows(matrix, labels, moments, np.full(n, {}, dtype=object), ones, ones, **without_history(n))
 
 
 @pytest.fixture(scope="module")
 def material() -> Material:
     """Rows whose likes are never met in the span that judges."""
-    return Material(RANKING_FEATURES, rows(2_000, 0), rows(800, 1, liked=False), *4 * (cast(Any, None),))
+    return Material(
+        RANKING_FEATURES, planted_rows(2_000, 0), planted_rows(800, 1, liked=False), *4 * (cast(Any, None),)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -137,57 +84,6 @@ def test_baseline_is_judged_on_the_same_rows(report: dict[str, Any]) -> None:
     # what the clicks were made of, alone: trees can only lose a little of it
     assert click["auc"]["value"] > report[FULL]["heads"]["click"]["auc"]["value"] - 0.01
     assert "per_seed" not in click["full_less_this"]["auc"]
-
-
-def test_columns_left_out_change_no_score(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 5)
-    kept = kept_columns(material.names, "no collaborative")
-    before, _ = grow(material, kept, [3])
-    judged = material.judged.take(np.arange(len(material.judged)))
-    judged.matrix[:, material.names.index("cf_score")] = 7
-    after, _ = grow(Material(material.names, material.learned, judged, *4 * (cast(Any, None),)), kept, [3])
-    np.testing.assert_array_equal(before[Head.CLICK][0], after[Head.CLICK][0])
-
-
-@pytest.mark.parametrize(
-    ("intervals", "says"),
-    [
-        ({("click", "gauc"): [0.001, 0.002]}, "helps"),
-        ({("like", "auc"): [0.001, 0.002]}, "helps"),
-        ({("click", "auc"): [-0.002, -0.001]}, "switch off"),
-        ({("click", "gauc"): [-0.001, 0.002]}, "not told apart"),
-        ({("click", "gauc"): [0.001, 0.002], ("like", "gauc"): [-0.002, -0.001]}, "mixed"),
-        ({("long_view", "gauc"): [0.001, 0.002]}, "not told apart"),
-        ({("click", "gauc"): None}, "not told apart"),
-    ],
-)
-def test_verdict_rests_on_the_intervals_of_clicks_and_likes(intervals: dict[tuple[str, str], Any], says: str) -> None:
-    heads = {head: {"full_less_this": {name: {"interval": found}}} for (head, name), found in intervals.items()}
-    everything = {head: {"full_less_this": {}} for head in Head} | heads
-    assert verdict(everything)["says"] == says
-
-
-def test_a_part_that_was_added_helps_where_the_full_stack_is_worse() -> None:
-    heads = {"click": {"full_less_this": {"auc": {"interval": [-0.002, -0.001]}, "gauc": {"interval": [-0.1, 0.1]}}}}
-    assert verdict(heads, added=True) == {"says": "helps", "better_with_it": ["click auc"], "worse_with_it": []}
-
-
-def test_tables_are_readable(report: dict[str, Any]) -> None:
-    data = {
-        "source": "made up", "learned_until": "then", "rows_learned": 2_000, "rows_judged": 800, "users_judged": 40,
-        "judged_first": "then", "judged_last": "later", "seeds": [3, 4], "variant_seeds": 1,
-    }  # fmt: skip
-    lines = markdown(report | {"data": data}).splitlines()
-    heading = next(line for line in lines if line.startswith("| left out"))
-    tables = [line for line in lines if line.startswith("| ")]
-    assert {"| full", "| no taste", "| ALS alone"} <= {line.split(" |")[0] for line in tables}
-    width = heading.count("|")
-    assert {line.count("|") for line in tables[: tables.index(heading) + 6]} == {width}
-    planted = next(line for line in tables if line.startswith("| no collaborative"))
-    lead = report["variants"]["no collaborative"]["heads"]["click"]["full_less_this"]["auc"]
-    low, high = lead["interval"]
-    assert f"({lead['value']:+.4f} [{low:+.4f}, {high:+.4f}])" in planted
-    assert "| helps |" in planted
 
 
 def test_days_go_with_a_source(capsys: pytest.CaptureFixture[str]) -> None:
