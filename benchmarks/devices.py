@@ -4,7 +4,9 @@ In: a folder in KuaiRand's format, of which a share of the users is taken, and t
 The transformer and the ranker learn for some steps on each device: at the size and with the mini-batches of the loop
 (`served`), and larger with more rows at a time (`wide`), as a GPU is built for.
 Out: samples and operations per second of each case, on CUDA the share of the peak (MFU), device time and memory, and
-the ratio of the devices; as JSON.
+the ratio of the devices; what torch.compile gains once it has compiled, and how long that takes; how much of the
+mini-batches is padding, which is what packing them without would save at most; as JSON.
+torch.compile calls g++ on the CPU.
 Run: python -m benchmarks.devices --data kuairand:DIR --until DATE --out FILE.json [--share 0.1]
 """
 
@@ -16,7 +18,8 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -25,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.cold_items import circumstances
 from benchmarks.growth import KIND, copy_users
@@ -39,12 +43,13 @@ from training.costs import Stopwatch
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
-from training.ranker.trainer import RankerSchedule, RankerTrainer
+from training.ranker.trainer import PIECE_ROWS, RankerSchedule, RankerTrainer, pieces, user_batches
 from training.retrieval.sequence import N_THREADS
-from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+from training.retrieval.sequence_trainer import Schedule, SequenceTrainer, like_lengths
 from training.retrieval.windows import Windows, make_windows
 from training.source.build import build_source_set
 from training.stacking.gather import stack_rows
+from training.stacking.pooled import RANKER_FORMS
 from training.stacking.ranker_rows import item_table, ranker_rows
 from training.train import train_base
 
@@ -55,16 +60,23 @@ LOG = logging.getLogger(__name__)
 MIN_STEPS = {"cpu": 12, "cuda": 200}
 """Epochs are repeated until there were so many; the first few steps count operations and are not timed."""
 
+COMPILED_EPOCHS = 4
+"""So many each, compiled and not; the first of either is not held beside the other."""
+
 WIDE_BATCH, WIDE_ROWS = 128, 2_000
 Trainer = SequenceTrainer | RankerTrainer
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model at a size; `make` returns a new trainer on a device and its number of steps in an epoch."""
+    """A model at a size; `make` returns a new trainer on a device and its number of steps in an epoch.
+
+    `padding` is the share of the histories' places in its mini-batches that hold no action.
+    """
 
     name: str
     make: Callable[[str], tuple[Trainer, int]]
+    padding: float
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,16 +141,18 @@ def cases(training_set: TrainingSet, settings: Settings) -> Iterator[Case]:
         ("served", Shape(), Schedule.batch_size),
         ("wide", Shape(n_dimensions=256, n_heads=4), WIDE_BATCH),
     ):
-        yield Case(f"transformer, {name}", partial(transformer_trainer, windows, n_items, shape, batch))
+        make = partial(transformer_trainer, windows, n_items, shape, batch)
+        yield Case(f"transformer, {name}", make, padding_of_windows(windows, batch))
     base = train_base(training_set, settings.model_copy(update={"epochs": 1}), Stopwatch())
     extras, rows = stack_rows(training_set, base, end_ms=split.end_ms, seed=settings.seed)
     learned = ranker_rows(rows, RankerInputs(ranking_features(extras), extras.vocabularies))
     items = item_table(training_set.items, base.item_vectors())
     for name, form, n_rows in (
-        ("served", RankerShape(), RankerSchedule.batch_rows),
-        ("wide", RankerShape(n_dimensions=128), WIDE_ROWS),
+        *((form, shape, RankerSchedule.batch_rows) for form, shape in RANKER_FORMS.items()),
+        ("transformer, wide", RankerShape(n_dimensions=128), WIDE_ROWS),
     ):
-        yield Case(f"ranker, {name}", partial(ranker_trainer, learned, items, form, n_rows))
+        make = partial(ranker_trainer, learned, items, form, n_rows)
+        yield Case(f"ranker, {name}", make, padding_of_rows(learned, n_rows))
 
 
 def transformer_trainer(windows: Windows, n_items: int, shape: Shape, batch: int, device: str) -> tuple[Trainer, int]:
@@ -164,20 +178,41 @@ def ranker_trainer(
     return trainer, max(1, len(rows) // n_rows)
 
 
-def measure(case: Case) -> dict[str, Any]:
-    """Return what each device gave, and the ratio of their samples per second."""
+def padding_of_windows(windows: Windows, batch: int) -> float:
+    """Return the share of padding in an epoch of the transformer's mini-batches."""
+    lengths = (windows.items > 0).sum(axis=1)
+    return _padding(lengths[part] for part in like_lengths(lengths, batch, np.random.default_rng(0)))
+
+
+def padding_of_rows(rows: RankerRows, n_rows: int) -> float:
+    """Return the share of padding in an epoch of the ranker's mini-batches, each history counted once per piece."""
+    lengths = (rows.histories.items > 0).sum(axis=1)
+    batches = user_batches(rows.users, n_rows, np.random.default_rng(0))
+    parts = (part for batch in batches for part in pieces(rows, batch, PIECE_ROWS["cpu"]))
+    return _padding(lengths[np.unique(rows.request[part])] for part in parts)
+
+
+def _padding(batches: Iterable[NDArray[np.integer]]) -> float:
+    """Return the share of places, as many per history as the longest of its mini-batch has, that hold nothing."""
+    known, places = np.sum([(lengths.sum(), len(lengths) * lengths.max()) for lengths in batches], axis=0)
+    return round(1 - float(known / places), 4)
+
+
+def measure(case: Case, backend: str = "inductor") -> dict[str, Any]:
+    """Return what each device gave, plain and compiled by that backend of torch, and the devices' ratio."""
     import torch
 
     torch.set_num_threads(N_THREADS)
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    found: dict[str, Any] = {device: learn(case, device) for device in devices}
+    found: dict[str, Any] = {"padding": case.padding}
+    found |= {device: learn(case, device) | {"compiled": learn_compiled(case, device, backend)} for device in devices}
     if "cuda" in found:
         found["ratio"] = round(found["cuda"]["samples_per_s"] / found["cpu"]["samples_per_s"], 2)
     LOG.info("%s: %s", case.name, found)
     return found
 
 
-def learn(case: Case, device: str) -> dict[str, float]:
+def learn(case: Case, device: str) -> dict[str, Any]:
     """Train for some steps; return what the meter says of them."""
     import torch
 
@@ -188,6 +223,34 @@ def learn(case: Case, device: str) -> dict[str, float]:
     for epoch in range(1, 1 + -(-MIN_STEPS[device] // n_steps)):
         trainer.run_epoch(epoch)
     return trainer.meter.to_dict()
+
+
+def learn_compiled(case: Case, device: str, backend: str) -> dict[str, Any]:
+    """Train plain and compiled by turns, an epoch each; `gain` is the ratio of their best seconds.
+
+    The first compiled epoch compiles: what it takes beyond the later ones is `compile_seconds`.
+    """
+    import torch
+
+    torch.manual_seed(0)
+    trainer, _ = case.make(device)
+    plain = trainer.model.forward
+    compiled = torch.compile(plain, dynamic=True, backend=backend)
+    seconds: dict[str, list[float]] = {"plain": [], "compiled": []}
+    for epoch in range(1, 2 * COMPILED_EPOCHS + 1):
+        name = "plain" if epoch % 2 else "compiled"
+        trainer.model.forward = plain if epoch % 2 else compiled  # type: ignore[method-assign]
+        started = time.monotonic()
+        trainer.run_epoch(epoch)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds[name].append(round(time.monotonic() - started, 3))
+    best = min(seconds["compiled"][1:])
+    return {
+        "gain": round(min(seconds["plain"][1:]) / best, 3),
+        "compile_seconds": round(seconds["compiled"][0] - best, 1),
+        **{f"{name}_seconds": found for name, found in seconds.items()},
+    }
 
 
 if __name__ == "__main__":

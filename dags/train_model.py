@@ -7,7 +7,7 @@ from airflow.sdk import DAG, Param
 from orchestration.command import CommandOperator
 from orchestration.defaults import DEFAULT_ARGS, GPU_POOL, UNTIL, Tag, at, documentation, moment, pick, training_folder
 from recloop import commands
-from recloop.settings import RANKER_CHOICES
+from recloop.settings import DEVICE_CHOICES, RANKER_CHOICES
 
 TRAINING_SET, BUNDLE = training_folder("set"), training_folder("bundle")
 
@@ -22,7 +22,7 @@ with DAG(
     params={
         "until": moment("Until", "Train on what came before; empty: the moment of the run."),
         "epochs": Param(0, type="integer", minimum=0, title="Epochs", description="Of the transformer; 0: as set."),
-        "device": pick("Device", ["auto", "cpu", "cuda"], "auto: the setting's."),
+        "device": pick("Device", list(DEVICE_CHOICES), "auto: the setting's."),
         "ranker": pick("Ranker", ["as set", *RANKER_CHOICES], "auto: as the heads need it."),
         "warm_start": Param(False, type="boolean", title="Warm start", description="From the champion's transformer."),
         "promote": Param(True, type="boolean", title="Promote", description="Hold the gate, then move `champion`."),

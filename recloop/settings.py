@@ -21,6 +21,8 @@ from recloop.errors import ConfigurationError
 ENV_FILE = Path("var/recloop.env")
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+DEVICE_CHOICES: tuple[str, ...] = get_args(DeviceChoice)
 RankerChoice = Literal["auto", "off", "mean", "transformer"]
 RANKER_CHOICES: tuple[str, ...] = get_args(RankerChoice)
 
@@ -87,7 +89,7 @@ class Settings(BaseSettings):
     spark_driver_memory: str = Field("1g", description="Heap of the Spark driver.")
 
     model_name: str = Field("recloop", description="Registered model in MLflow.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training runs; auto: CUDA if there.")
+    device: DeviceChoice = Field("auto", description="Where training runs; auto: CUDA if there.")
     epochs: int = Field(8, ge=1, description="Most epochs of the transformer; it stops early on validation.")
     ranker: RankerChoice = Field(
         "auto",

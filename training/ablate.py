@@ -28,7 +28,7 @@ import numpy as np
 from recloop import cli
 from recloop.clock import format_time, from_ms
 from recloop.errors import ConfigurationError
-from recloop.settings import Settings, load_settings
+from recloop.settings import DEVICE_CHOICES, Settings, load_settings
 from recloop.sources import FORMS
 from training.bundle import code_commit, ranking_features
 from training.costs import Stopwatch, peak_memory_mb
@@ -89,7 +89,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="how often the ranker and its variants are trained (default: %(default)s; 0: not at all)",
     )  # fmt: skip
     parser.add_argument("--epochs", type=int, help="most epochs of the transformer (default: RECLOOP_EPOCHS)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: RECLOOP_DEVICE")
+    parser.add_argument("--device", choices=DEVICE_CHOICES, help="default: RECLOOP_DEVICE")
     parser.add_argument("--seed", type=int, help="the first seed (default: RECLOOP_SEED)")
     args = parser.parse_args(argv)
     if any((args.data is None) != (given is None) for given in (args.until, args.start, args.end)):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recloop import cli
-from recloop.settings import load_settings
+from recloop.settings import DEVICE_CHOICES, load_settings
 from training.costs import peak_memory_mb
 from training.retrieval.item_sequences import read_sequences, read_targets
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     next_item.add_argument(
         "--refit", action="store_true", help="learn anew from all items, those too that chose the epoch"
     )
-    next_item.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    next_item.add_argument("--device", choices=DEVICE_CHOICES, default="auto")
     next_item.add_argument("--seed", type=int, help="default: RECLOOP_SEED")
     args = parser.parse_args(argv)
 

@@ -26,7 +26,7 @@ from recloop import cli
 from recloop.bundles import Manifest
 from recloop.clock import SystemClock
 from recloop.recommend import Recommender
-from recloop.settings import RANKER_CHOICES, Settings, load_settings
+from recloop.settings import DEVICE_CHOICES, RANKER_CHOICES, Settings, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.bundle import Trained, ranking_features, write_bundle
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--until", type=cli.day_or_time, metavar="DATE", help="with --data: the last day to learn from")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle; replaced when it exists")
     parser.add_argument("--epochs", type=int, help="most epochs of the transformer (default: RECLOOP_EPOCHS)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: RECLOOP_DEVICE")
+    parser.add_argument("--device", choices=DEVICE_CHOICES, help="default: RECLOOP_DEVICE")
     parser.add_argument(
         "--ranker",
         choices=RANKER_CHOICES,

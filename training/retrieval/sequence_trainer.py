@@ -78,7 +78,7 @@ class SequenceTrainer:
         rows = generator.permutation(len(self._windows))[: self._per_epoch]
         # Windows of like length together: less padding. Which come together is still by chance.
         lengths = (self._windows.items[rows] > 0).sum(axis=1)
-        batches = [rows[part] for part in _like_lengths(lengths, self._batch_size, generator)]
+        batches = [rows[part] for part in like_lengths(lengths, self._batch_size, generator)]
         for batch in batches:
             with self.meter.step(len(batch)):
                 self._step(batch)
@@ -141,7 +141,8 @@ class SequenceTrainer:
         return torch.nn.functional.cross_entropy(logits, torch.zeros_like(targets))
 
 
-def _like_lengths(lengths: NDArray[Any], batch_size: int, generator: np.random.Generator) -> list[NDArray[np.intp]]:
+def like_lengths(lengths: NDArray[Any], batch_size: int, generator: np.random.Generator) -> list[NDArray[np.intp]]:
+    """Return mini-batches of rows of about the same length, in random order; which come together is by chance."""
     order = np.argsort(lengths + generator.random(len(lengths)), kind="stable")
     batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
     return [batches[place] for place in generator.permutation(len(batches))]
