@@ -20,9 +20,7 @@ from recloop.ranker import RANKER_COLUMNS
 from recloop.settings import Settings
 from recloop.training_set import LABEL_COLUMNS, TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
-from training.data.dataset import TrainingSet
 from training.scoring import load_bundle
-from training.stacking.gather import popular_at
 from training.stacking.pooled import RANKER_FORMS
 from training.train import main, train
 
@@ -88,16 +86,6 @@ def test_labels_of_one_class_are_refused_and_nothing_is_written(
     assert main(options) == 1
     assert "no head can be learned: click has 0 + 0 positives" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
-
-
-def test_popularity_knows_nothing_of_later(training_set: TrainingSet) -> None:
-    log = training_set.interactions
-    first = int(log.times_ms.min())
-    assert len(popular_at(training_set, first)) == 0
-    early, late = popular_at(training_set, first + 86_400_000), popular_at(training_set, training_set.split.end_ms)
-    before = set(log.items[log.times_ms < first + 86_400_000].tolist())
-    assert 0 < len(early) < len(late)
-    assert set(early.tolist()) <= before
 
 
 def test_a_source_is_trained_on_to_the_end_of_a_day(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
