@@ -80,10 +80,11 @@ def read_items(spark: SparkSession, at: datetime, met: pa.ChunkedArray) -> pa.Ta
 
     `met` are the items of interactions and examples; one that the catalogue lacks gets a row with nothing but its id.
     """
+    import pyarrow as pa
     from pyspark.sql import functions as F
 
     items = spark.table(ITEMS.full_name)
-    others = spark.createDataFrame([(each,) for each in met.to_pylist()], f"{Column.ITEM_ID} string")
+    others = spark.createDataFrame(pa.table({Column.ITEM_ID.value: met}))
     ids = items.select(Column.ITEM_ID).union(others).distinct()
     features = newest_known(spark, ITEM_DAILY, at).select(Column.ITEM_ID, *ITEM_DAILY.names)
     rows = ids.join(items, Column.ITEM_ID, "left").join(features, Column.ITEM_ID, "left")
