@@ -185,7 +185,10 @@ def padding_of_windows(windows: Windows, batch: int) -> float:
 
 
 def padding_of_rows(rows: RankerRows, n_rows: int) -> float:
-    """Return the share of padding in an epoch of the ranker's mini-batches, each history counted once per piece."""
+    """Return the share of padding in an epoch of the ranker's mini-batches, cut as on a CPU.
+
+    Each history counts once per piece.
+    """
     lengths = (rows.histories.items > 0).sum(axis=1)
     batches = user_batches(rows.users, n_rows, np.random.default_rng(0))
     parts = (part for batch in batches for part in pieces(rows, batch, PIECE_ROWS["cpu"]))

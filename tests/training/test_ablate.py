@@ -1,4 +1,4 @@
-"""The worth of parts: which columns a variant leaves out, what a verdict rests on, and what a report holds."""
+"""The worth of parts: what a report holds, and the command from end to end."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
 from tests.training.plain_rows import planted_rows
 from tests.training.shown_log import PER_DAY, shown_log, write_log
 from training.ablate import compare, main
 from training.judging.baselines import Material, als_alone
+from training.judging.ledger import markdown
 from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS
 from training.judging.tree_variants import FULL, VARIANTS
-
-HEADS = (Head.CLICK, Head.LIKE)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +82,24 @@ def test_baseline_is_judged_on_the_same_rows(report: dict[str, Any]) -> None:
     # what the clicks were made of, alone: trees can only lose a little of it
     assert click["auc"]["value"] > report[FULL]["heads"]["click"]["auc"]["value"] - 0.01
     assert "per_seed" not in click["full_less_this"]["auc"]
+
+
+def test_tables_are_readable(report: dict[str, Any]) -> None:
+    data = {
+        "source": "made up", "learned_until": "then", "rows_learned": 2_000, "rows_judged": 800, "users_judged": 40,
+        "judged_first": "then", "judged_last": "later", "seeds": [3, 4], "variant_seeds": 1,
+    }  # fmt: skip
+    lines = markdown(report | {"data": data}).splitlines()
+    heading = next(line for line in lines if line.startswith("| left out"))
+    tables = [line for line in lines if line.startswith("| ")]
+    assert {"| full", "| no taste", "| ALS alone"} <= {line.split(" |")[0] for line in tables}
+    width = heading.count("|")
+    assert {line.count("|") for line in tables[: tables.index(heading) + 6]} == {width}
+    planted = next(line for line in tables if line.startswith("| no collaborative"))
+    lead = report["variants"]["no collaborative"]["heads"]["click"]["full_less_this"]["auc"]
+    low, high = lead["interval"]
+    assert f"({lead['value']:+.4f} [{low:+.4f}, {high:+.4f}])" in planted
+    assert "| helps |" in planted
 
 
 def test_days_go_with_a_source(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -61,5 +62,5 @@ def test_columns_left_out_change_no_score(material: Material, monkeypatch: pytes
     before, _ = grow(material, kept, [3])
     judged = material.judged.take(np.arange(len(material.judged)))
     judged.matrix[:, material.names.index("cf_score")] = 7
-    after, _ = grow(Material(material.names, material.learned, judged, *4 * (cast(Any, None),)), kept, [3])
+    after, _ = grow(replace(material, judged=judged), kept, [3])
     np.testing.assert_array_equal(before[Head.CLICK][0], after[Head.CLICK][0])
