@@ -21,7 +21,7 @@ setup: ## install environments, Java, jars and servers into this folder
 demo: setup ## run the whole loop on real data (DATA=kuairand:DIR or events:DIR for other data)
 	@$(CORE) -m demo
 
-test: setup ## lint and all tests, with coverage; about three quarters of an hour on 2 cores
+test: setup ## lint and all tests, with coverage; up to an hour on 2 cores
 	@$(PYTHON) -m stack.suites test
 
 check: setup ## lint and the tests that need no server; a few minutes

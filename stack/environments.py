@@ -34,7 +34,7 @@ JAVA_PTH = (
 ENVIRONMENTS_WITH_JAVA = ("core", "streaming")
 
 # A package is compiled at its first import, but where PYTHONDONTWRITEBYTECODE is set, as in many container images: at
-# every import. Great Expectations, Feast, MLflow and torch then cost each process of the loop 5 to 10 CPU seconds more.
+# every import. Great Expectations, Feast, MLflow and torch then cost each process of the loop several CPU seconds more.
 COMPILED = "--compile-bytecode"
 
 
