@@ -32,6 +32,10 @@ class Alias(StrEnum):
     CHALLENGER = "challenger"
 
 
+NOT_REGISTERED = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+"""MLflow's error codes for a model, a version or an alias that is not there; any other is an outage."""
+
+
 class BundleFile(StrEnum):
     """Files of a bundle; `ranker_<head>.txt` are named by `ranker_file`. Not each has STATISTICS or RANKER.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recloop.bundles import Alias
+from recloop.bundles import NOT_REGISTERED, Alias
 from recloop.errors import ComponentUnavailable
 from recloop.settings import Settings
 
@@ -19,7 +19,6 @@ MLFLOW_ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class ModelRegistry:
             found = self._client().get_model_version_by_alias(self._name, Alias.CHAMPION)
             uri = self._client().get_model_version_download_uri(self._name, found.version)
         except MlflowException as error:
-            if error.error_code in NOT_THERE:
+            if error.error_code in NOT_REGISTERED:
                 return None
             raise ComponentUnavailable(f"MLflow at {self._uri} does not answer: {error.message[:200]}") from error
         return ModelVersion(str(found.version), uri)

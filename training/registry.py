@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recloop.bundles import Alias
+from recloop.bundles import NOT_REGISTERED, Alias
 from recloop.errors import ComponentUnavailable, ConfigurationError
 from recloop.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.exceptions import MlflowException
 
 BUNDLE_ARTIFACT = "bundle"
 TRAINING_SET_TAG = "training_set"
@@ -40,7 +41,7 @@ def open_registry(settings: Settings) -> MlflowClient:
     try:
         client.search_registered_models(max_results=1)
     except MlflowException as error:
-        raise ComponentUnavailable(f"MLflow at {settings.mlflow} does not answer: {error}. Is it up?") from error
+        raise _outage(error) from error
     return client
 
 
@@ -49,24 +50,39 @@ def find_version(client: MlflowClient, name: str, version: str) -> ModelVersion:
 
     Raises:
         ConfigurationError: there is no such version.
+        ComponentUnavailable: MLflow does not answer.
     """
     from mlflow.exceptions import MlflowException
 
     try:
         return client.get_model_version(name, version)
     except MlflowException as error:
+        if error.error_code not in NOT_REGISTERED:
+            raise _outage(error) from error
         known = [found.version for found in client.search_model_versions(f"name='{name}'")]
         raise ConfigurationError(f"model {name} has no version {version!r}; there are {known or 'none'}.") from error
 
 
 def champion(client: MlflowClient, name: str) -> ModelVersion | None:
-    """Return the version that the alias `champion` points at; None before the first promotion."""
+    """Return the version that the alias `champion` points at; None before the first promotion.
+
+    Raises:
+        ComponentUnavailable: MLflow does not answer; that nobody is champion must not be concluded from it.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
         return client.get_model_version_by_alias(name, Alias.CHAMPION)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in NOT_REGISTERED:
+            raise _outage(error) from error
         return None
+
+
+def _outage(error: MlflowException) -> ComponentUnavailable:
+    import mlflow
+
+    return ComponentUnavailable(f"MLflow at {mlflow.get_tracking_uri()} does not answer: {error}. Is it up?")
 
 
 def download_bundle(version: ModelVersion, folder: Path) -> Path:

@@ -1,10 +1,39 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
 import pytest
 
-from recloop.errors import ComponentUnavailable
+from recloop.errors import ComponentUnavailable, ConfigurationError
 from recloop.settings import Settings
-from training.registry import flat_metrics, open_registry
+from training.registry import champion, find_version, flat_metrics, open_registry
+
+
+class OverloadedHandler(BaseHTTPRequestHandler):
+    """Answers as a proxy does whose server is gone."""
+
+    def do_GET(self) -> None:
+        """Say 503 to whatever is asked."""
+        self.send_error(503)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def overloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server that has an outage."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    server = HTTPServer(("127.0.0.1", 0), OverloadedHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def test_nested_metrics_get_dotted_names_and_unknown_numbers_are_left_out() -> None:
@@ -17,3 +46,23 @@ def test_registry_that_is_down_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(ComponentUnavailable, match="does not answer"):
         open_registry(Settings(mlflow_tracking_uri="http://127.0.0.1:9"))
+
+
+@pytest.mark.slow
+def test_nobody_is_champion_of_an_empty_registry_and_a_missing_version_is_said(tmp_path: Path) -> None:
+    client = open_registry(Settings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/mlflow.db"))
+    client.create_registered_model("recloop")
+    assert champion(client, "recloop") is None and champion(client, "another") is None
+    with pytest.raises(ConfigurationError, match="no version '7'; there are none"):
+        find_version(client, "recloop", "7")
+
+
+@pytest.mark.slow
+def test_an_outage_after_the_registry_was_opened_is_not_read_as_nobody_is_champion(overloaded: str) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=overloaded, registry_uri=overloaded)
+    with pytest.raises(ComponentUnavailable, match="does not answer"):
+        champion(client, "recloop")
+    with pytest.raises(ComponentUnavailable, match="does not answer"):
+        find_version(client, "recloop", "7")
