@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recloop.ranker import RANKER_COLUMNS
+from recloop.ranker import RANKER_COLUMNS, tree_columns
 from recloop.recommend import Recommender
 from training.data.dataset import Ints, TrainingSet
 from training.judging import parts
 from training.judging.heads import judged_rows
-from training.judging.parts import GROUPS, part_report
+from training.judging.parts import GROUPS, part_report, shuffled_matrix
 from training.scoring import load_bundle
+from training.stacking.rows import example_rows
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +55,23 @@ def test_a_part_whose_columns_are_the_same_for_all_rows_loses_nothing(
     found = part_report(recommender, training_set, rows, seed=0)
     assert {lost for own in found["ranker"].values() for lost in own.values()} == {0.0}
     assert any(lost != 0.0 for own in found["statistics"].values() for lost in own.values())
+
+
+def test_the_ranker_reads_the_shuffled_columns_too(
+    recommender: Recommender, training_set: TrainingSet, rows: Ints
+) -> None:
+    table = example_rows(training_set, recommender, recommender.vocabularies, rows)
+    names = recommender.manifest.ranking_features
+    columns = [place for place, name in enumerate(names) if GROUPS["statistics"](name)]
+    order = np.random.default_rng(0).permutation(len(table))
+    shuffled = shuffled_matrix(recommender, training_set, table, columns, order)
+    others = [place for place in range(len(tree_columns(names))) if place not in columns]
+    np.testing.assert_array_equal(shuffled[:, columns], table.matrix[order][:, columns])
+    np.testing.assert_array_equal(shuffled[:, others], table.matrix[:, others])
+    own = slice(len(tree_columns(names)), None)
+    assert not np.allclose(shuffled[:, own], table.matrix[:, own])
+    same = shuffled_matrix(recommender, training_set, table, columns, np.arange(len(table)))
+    np.testing.assert_allclose(same, table.matrix, atol=1e-5)
 
 
 def test_rows_are_spread_evenly_and_no_more_than_are_allowed(
