@@ -149,16 +149,15 @@ class Retriever:
         """Nominate candidates, given the scores of the whole catalogue."""
         blocked = np.zeros(len(self.items), dtype=bool)
         blocked[self.items.rows([*user.seen_items, *user.recent.item_ids, *exclude])] = True
-        popular, most = self.popular(user.segment), self.nominations
-        nominations = [("popular", popular, most.popular), ("fresh", self._fresh, most.fresh)]
-        if len(user.recent):
-            nominations = [
-                ("sequence", _best(sequence_scores, blocked, most.sequence), most.sequence),
-                ("cf", _best(cf_scores, blocked, most.cf), most.cf),
-                ("popular", popular, most.popular),
-                # Few of the newest were touched: their vectors are the catalogue's word, so they race among themselves.
-                ("fresh", self._fresh[np.argsort(-sequence_scores[self._fresh], kind="stable")], most.fresh),
-            ]
+        most = self.nominations
+        # Where a model knows nothing of the user all items are alike to it: its best would be any.
+        asked = [("sequence", sequence_scores, most.sequence), ("cf", cf_scores, most.cf)]
+        nominations = [(source, _best(scores, blocked, n), n) for source, scores, n in asked if scores.any()]
+        nominations += [
+            ("popular", self.popular(user.segment), most.popular),
+            # Few of the newest were touched: their vectors are the catalogue's word, so they race among themselves.
+            ("fresh", self._fresh[np.argsort(-sequence_scores[self._fresh], kind="stable")], most.fresh),
+        ]
         chosen: dict[int, str] = {}
         for source, rows, n in nominations:
             for row in rows[~blocked[rows]][:n]:
@@ -173,7 +172,7 @@ class Retriever:
         return Candidates(rows, ("given",) * len(rows), cf_scores[rows], sequence_scores[rows])
 
     def retrieval_scores(self, user: UserState, *, context: Context) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the CF and sequence score of every item; zeros for a user without a history."""
+        """Return the CF and sequence score of every item; zeros for a user of whom the models know nothing."""
         if not len(user.recent):
             return np.zeros(len(self.items)), np.zeros(len(self.items))
         cf_scores, sequence_scores = self.batch_scores([(user, context)])
@@ -190,15 +189,16 @@ class Retriever:
     def user_vectors(
         self, requests: Sequence[tuple[UserState, Context]], histories: Histories | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return each request's CF vector and sequence vector; zeros for a user without a history.
+        """Return each request's CF vector and sequence vector; zeros for a history without an item of the catalogue.
 
-        `histories` are those of the requests, where the caller has them already.
+        The CF vector is zeros too where nothing good was done. `histories` are those of the requests, where the caller
+        has them already.
         """
         histories = self.histories(requests) if histories is None else histories
         # Without the columns that are padding in every row: the encoder's cost grows with their number.
         histories = histories.take(np.arange(len(requests)))
         vectors = self._encode(*(part.astype(np.int64) for part in histories.parts[:3]))
-        vectors[[not len(user.recent) for user, _ in requests]] = 0.0
+        vectors[~(histories.items > 0).any(axis=1)] = 0.0
         return np.stack([self._cf_vector(user.recent) for user, _ in requests]), vectors
 
     def histories(self, requests: Sequence[tuple[UserState, Context]]) -> Histories:

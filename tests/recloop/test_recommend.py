@@ -41,6 +41,24 @@ def test_user_without_history_gets_popular_and_fresh_items(recommender: Recommen
     assert not candidates.cf_scores.any()
 
 
+def test_user_who_only_hid_items_gets_none_from_collaborative_filtering(recommender: Recommender) -> None:
+    recent = RecentActions(("i0", "i4"), ("hide", "hide"), (AS_OF_MS, AS_OF_MS + 1), (0, 0))
+    candidates = recommender.retrieve(UserState("u", recent=recent), context=NOW)
+    assert set(candidates.sources) == {"sequence"}
+    assert not candidates.cf_scores.any()
+
+
+def test_history_of_unknown_items_is_none(recommender: Recommender) -> None:
+    def encode_padding(*parts: np.ndarray) -> np.ndarray:
+        return np.ones((len(parts[0]), 4), dtype=np.float32)
+
+    recommender._encode = encode_padding
+    found = recommender.retrieve(user("gone", "also gone"), context=NOW)
+    new = recommender.retrieve(UserState("new"), context=NOW)
+    assert (found.rows.tolist(), found.sources) == (new.rows.tolist(), new.sources)
+    assert not found.sequence_scores.any()
+
+
 def test_new_items_race_by_what_the_user_likes_them_for(recommender: Recommender) -> None:
     recommender.nominations = Nominations(sequence=1, cf=1, popular=1)
     n = len(recommender.items)
@@ -61,9 +79,12 @@ def test_segment_comes_before_everyone_without_repeats(recommender: Recommender)
 
 
 def test_an_action_changes_the_scores(recommender: Recommender) -> None:
-    before = recommender.score(user("i0"), context=NOW).heads[Head.CLICK]
-    after = recommender.score(user("i0", "i1"), context=NOW).heads[Head.CLICK]
-    assert len(before) != len(after) or not np.allclose(before, after)
+    def chances(state: UserState) -> np.ndarray:
+        cf_scores, sequence_scores = recommender.retrieval_scores(state, context=NOW)
+        candidates = recommender.candidates(np.arange(2, N_ITEMS), cf_scores=cf_scores, sequence_scores=sequence_scores)
+        return recommender.rank(state, candidates, context=NOW).heads[Head.CLICK]
+
+    assert not np.allclose(chances(user("i0")), chances(user("i0", "i1")))
 
 
 def test_everything_seen_gives_an_empty_result(recommender: Recommender) -> None:

@@ -52,7 +52,8 @@ def test_registry_that_is_down_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nobody_is_champion_of_an_empty_registry_and_a_missing_version_is_said(tmp_path: Path) -> None:
     client = open_registry(Settings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/mlflow.db"))
     client.create_registered_model("recloop")
-    assert champion(client, "recloop") is None and champion(client, "another") is None
+    assert champion(client, "recloop") is None
+    assert champion(client, "another") is None
     with pytest.raises(ConfigurationError, match="no version '7'; there are none"):
         find_version(client, "recloop", "7")
 
