@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +58,14 @@ class Extras:
 
 
 def attribute_column(name: str) -> str:
-    """Return the column of an attribute, with or without its prefix; LightGBM allows no colon or comma in it."""
-    return f"attribute_{''.join(c if c.isalnum() else '_' for c in name.removeprefix(ATTRIBUTE))}"
+    """Return the column of an attribute, with or without its prefix; another attribute has another one.
+
+    LightGBM allows no comma, colon, quote or bracket in it, and makes spaces underscores.
+
+    >>> attribute_column("first visit"), attribute_column("first-visit"), attribute_column("attribute:first_visit")
+    ('attribute_first%20visit', 'attribute_first-visit', 'attribute_first_visit')
+    """
+    return f"attribute_{quote(name.removeprefix(ATTRIBUTE), safe='')}"
 
 
 def as_number(text: str) -> float:

@@ -28,7 +28,7 @@ def extras() -> Extras:
 
 def test_columns_have_names_that_lightgbm_takes() -> None:
     names = extras().names
-    assert names[:3] == (FOR_SLATE, "attribute_age", "attribute_plan__new")
+    assert names[:3] == (FOR_SLATE, "attribute_age", "attribute_plan%2C%20new")
     assert names[3:] == ("exposures_by_item_count", *(f"exposures_by_item_{head}" for head in Head))
 
 
