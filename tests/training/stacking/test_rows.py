@@ -11,6 +11,7 @@ from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES, Vocabularies
 from recloop.recommend import FoldIn, Retriever
 from training.data.dataset import TrainingSet
+from training.data.item_history import ItemHistory
 from training.data.requests import sample_requests
 from training.stacking.rows import concatenate, example_rows, learn_vocabularies, request_rows
 
@@ -83,6 +84,15 @@ def test_request_rows_have_every_known_outcome_among_the_candidates(
     assert 0 < found.labels[Head.CLICK].mean() < 1
     liked_and_hidden = found.labels[Head.LIKE] & found.labels[Head.HIDE]
     assert not liked_and_hidden.any()
+    history, n_known = ItemHistory(training_set), 0
+    for request in requests:
+        nominated = retriever.retrieve(request.user, context=request.context).rows
+        there, _, _ = history.known(nominated, request.context.time_ms)
+        own = (found.user_ids == request.user.user_id) & (found.times_ms == request.context.time_ms)
+        known = set(nominated[there].tolist()) & set(request.outcomes[Head.CLICK].tolist())
+        assert set(found.moments.items[own][found.labels[Head.CLICK][own] == 1].tolist()) == known
+        n_known += len(known)
+    assert n_known
 
 
 def test_concatenated_rows_are_in_time_order(
