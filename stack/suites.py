@@ -1,5 +1,7 @@
 """Run the checks and the tests, each suite in the environment it is written for. Standard library only.
 
+Two steps run at a time where the memory allows: most of a test is waiting for a server or for one core.
+
 Run: python3 -m stack.suites check   lint, types, import contracts, the tests that need no server
      python3 -m stack.suites test    the same, and all tests; prints the coverage of all environments together
      python3 -m stack.suites lint    lint, types, import contracts
@@ -14,12 +16,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from stack.places import INSTALLED_DIR, PROJECT_DIR, VENV_DIR, python
 
 QUICK = "not spark and not stack and not slow"
 COVERAGE_DIR = INSTALLED_DIR / "coverage"
+LOG_DIR = INSTALLED_DIR / "log" / "suites"
+STEP_BYTES = 6 * 1024**3
+"""Memory to allow for a step: the whole loop takes the most, its stack and what the DAGs start."""
+
 PYTEST_NO_TESTS = 5
 # Typed with the packages of the environment they run in.
 TYPED = {
@@ -44,7 +51,10 @@ class Suite:
 FLINK_PARITY = "tests/parity/test_flink_*.py"
 DAG_POLICY = "tests/policy/test_dags.py"
 CORE_FOLDERS = ("recloop", "jobs", "expectations", "feature_repo", "training", "stack", "demo", "contracts", "parity")
+# The longest first: those after them fill the time that is left beside them.
 SUITES = (
+    # Its stack is its own: it need not share the machine with the servers that the others keep.
+    Suite("the whole loop", "core", ("tests/e2e",)),
     Suite(
         "core",
         "core",
@@ -52,22 +62,32 @@ SUITES = (
         ignored=(FLINK_PARITY, DAG_POLICY),
         options=("--doctest-modules",),
     ),
-    # Its stack is its own: it need not share the machine with the servers that the others keep.
-    Suite("the whole loop", "core", ("tests/e2e",)),
     Suite("streaming", "streaming", ("tests/streaming", FLINK_PARITY)),
     Suite("orchestration", "orchestration", ("tests/orchestration", DAG_POLICY)),
     Suite("serving", "serving", ("tests/serving",)),
 )
 
 
+@dataclass(frozen=True)
+class Step:
+    """A command and the exit codes that say it passed."""
+
+    name: str
+    argv: list[str]
+    environment: dict[str, str] | None = None
+    accepted: tuple[int, ...] = (0,)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what is asked for; all of it, even after a failure; return 1 when something failed."""
+    """Run what is asked for; return 1 when something failed."""
     parser = argparse.ArgumentParser(prog="python3 -m stack.suites", description=__doc__)
     parser.add_argument("what", choices=["lint", "check", "test"])
     what = parser.parse_args(argv).what
-    failed = [name for name, argv in lint_commands().items() if not run_step(name, argv)]
+    steps = [Step(name, command) for name, command in lint_commands().items()]
     if what != "lint":
-        failed += run_tests(quick=what == "check")
+        steps = [*test_steps(quick=what == "check"), *steps]
+    passed = run_steps(steps)
+    failed = [step.name for step, good in zip(steps, passed, strict=True) if not good]
     if what == "test":
         print_coverage()
     if failed:
@@ -106,8 +126,8 @@ def expand(pattern: str) -> list[str]:
     return sorted(str(path.relative_to(PROJECT_DIR)) for path in PROJECT_DIR.glob(pattern))
 
 
-def run_tests(*, quick: bool) -> list[str]:
-    """Run every suite; return the names of those that failed."""
+def test_steps(*, quick: bool) -> list[Step]:
+    """Return a step per suite."""
     if not quick:
         shutil.rmtree(COVERAGE_DIR, ignore_errors=True)
         COVERAGE_DIR.mkdir(parents=True)
@@ -117,26 +137,46 @@ def run_tests(*, quick: bool) -> list[str]:
         environment.pop(name, None)
     # All tests of a suite may need a server; then the quick run selects none.
     accepted = (0, PYTEST_NO_TESTS) if quick else (0,)
-    failed = []
-    for suite in SUITES:
-        name = f"tests of {suite.name}"
-        if not run_step(name, pytest_command(suite, quick=quick), environment, accepted):
-            failed.append(name)
-    return failed
+    return [
+        Step(f"tests of {suite.name}", pytest_command(suite, quick=quick), environment, accepted) for suite in SUITES
+    ]
 
 
-def run_step(
-    name: str, argv: list[str], environment: dict[str, str] | None = None, accepted: tuple[int, ...] = (0,)
-) -> bool:
-    """Run one check with a line before and after it; tell whether it passed."""
-    print(f"== {name}", flush=True)
+def steps_at_a_time() -> int:
+    """Return how many steps may run beside each other on this machine: two, or one where memory is short."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 2 if memory >= 2 * STEP_BYTES else 1
+
+
+def run_steps(steps: list[Step]) -> list[bool]:
+    """Run all steps, even after a failure; tell of each whether it passed."""
+    with ThreadPoolExecutor(steps_at_a_time()) as pool:
+        try:
+            return list(pool.map(run_step, steps))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def run_step(step: Step) -> bool:
+    """Run one check; print what it said when it has ended, so that two do not mix; tell whether it passed."""
+    LOG_DIR.mkdir(parents=True, exist_ok=True)
+    log = LOG_DIR / f"{step.name.replace(' ', '-')}.log"
+    print(f"== {step.name}: started, {os.path.relpath(log, PROJECT_DIR)}", flush=True)
     start = time.monotonic()
-    code = subprocess.run(argv, cwd=PROJECT_DIR, env=environment, check=False).returncode
+    with log.open("wb") as out:
+        code = subprocess.run(
+            step.argv, cwd=PROJECT_DIR, env=step.environment, stdout=out, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    passed = code in step.accepted
+    said = log.read_text(errors="replace").rstrip()
     print(
-        f"== {name}: {'passed' if code in accepted else f'FAILED ({code})'}, {time.monotonic() - start:.0f} s",
+        *([said] if said else []),
+        f"== {step.name}: {'passed' if passed else f'FAILED ({code})'}, {time.monotonic() - start:.0f} s",
+        sep="\n",
         flush=True,
     )
-    return code in accepted
+    return passed
 
 
 def print_coverage() -> None:

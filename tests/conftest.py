@@ -62,12 +62,25 @@ def run_module(name: str, *options: str) -> None:
 
 
 def free_ports() -> int:
-    """Return a `ports_from` of which every port is free; below the range the kernel hands out to clients."""
-    for _ in range(100):
-        first = random.randrange(20_000, 32_000)
+    """Return a `ports_from` of which every port is free; below the range the kernel hands out to clients.
+
+    It stays this process's own: suites run beside each other, and servers take their ports one after the other.
+    """
+    for first in random.sample(range(20_000, 32_000, len(Port) + 2), 100):
+        own = socket.socket()
+        try:
+            own.bind(("127.0.0.1", first))
+        except OSError:
+            own.close()
+            continue
+        _RESERVED.append(own)
         if all(_is_free(first + port) for port in Port):
             return first
     raise AssertionError("no free range of ports between 20000 and 32000")
+
+
+_RESERVED: list[socket.socket] = []
+"""Held until the process ends, on a range's first port, where no component listens."""
 
 
 def _is_free(port: int) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from recloop.errors import MachineError
+from recloop.settings import Port
 from stack import postgres
 from stack.postgres import OLDEST, as_allowed_user, find_postgres, initialise, major_version, unprivileged_user
 from tests.conftest import free_ports
@@ -50,7 +51,7 @@ def test_server_starts_in_a_private_folder_and_asks_for_the_password(tmp_path: P
     import psycopg2
 
     tmp_path.chmod(0o700)
-    data, port = tmp_path / "data", free_ports()
+    data, port = tmp_path / "data", free_ports() + Port.POSTGRES
     initialise(find_postgres(), data, user="owner", password="pass word'")
     assert not data.with_name("data.password").exists()
     options = ["-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from stack import suites
 from stack.places import PROJECT_DIR, environments
-from stack.suites import SUITES, TYPED, expand, lint_commands, pytest_command, run_step
+from stack.suites import SUITES, TYPED, Step, expand, lint_commands, pytest_command, run_step
+
+CORE = next(suite for suite in SUITES if suite.name == "core")
 
 
 def files_of(suite: suites.Suite) -> set[str]:
@@ -33,14 +36,14 @@ def test_each_environment_has_a_suite_and_types() -> None:
 
 
 def test_quick_run_leaves_out_what_needs_servers_and_the_full_run_measures_coverage() -> None:
-    quick, full = (pytest_command(SUITES[0], quick=quick) for quick in (True, False))
+    quick, full = (pytest_command(CORE, quick=quick) for quick in (True, False))
     assert quick[quick.index("-m", 3) + 1] == "not spark and not stack and not slow"
     assert "coverage" in full
     assert "coverage" not in quick
 
 
 def test_doctests_of_the_kernel_run() -> None:
-    command = pytest_command(SUITES[0], quick=True)
+    command = pytest_command(CORE, quick=True)
     assert "--doctest-modules" in command
     assert "recloop" in command
 
@@ -49,9 +52,35 @@ def test_lint_covers_ruff_types_and_import_contracts() -> None:
     assert {"ruff check", "ruff format", "import contracts", "types in core"} <= set(lint_commands())
 
 
+@pytest.fixture(autouse=True)
+def logs_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the logs of the run that this test is part of alone."""
+    monkeypatch.setattr(suites, "LOG_DIR", tmp_path)
+
+
 @pytest.mark.parametrize(("code", "accepted", "passed"), [(0, (0,), True), (1, (0,), False), (5, (0, 5), True)])
 def test_exit_code_decides(code: int, accepted: tuple[int, ...], passed: bool) -> None:
-    assert run_step("x", [sys.executable, "-c", f"raise SystemExit({code})"], accepted=accepted) is passed
+    step = Step("x", [sys.executable, "-c", f"raise SystemExit({code})"], accepted=accepted)
+    assert run_step(step) is passed
+
+
+def test_what_two_steps_say_does_not_mix(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    said = "import time\nfor _ in range(3):\n    print('{0}', flush=True)\n    time.sleep(.05)"
+    commands = {name: [sys.executable, "-c", said.format(name)] for name in ("left", "right")}
+    monkeypatch.setattr(suites, "lint_commands", lambda: commands)
+    monkeypatch.setattr(suites, "steps_at_a_time", lambda: 2)
+    assert suites.main(["lint"]) == 0
+    out, _ = capfd.readouterr()
+    assert out.index("== right: started") < out.index("left\n")
+    assert "left\n" * 3 + "== left: passed" in out
+    assert "right\n" * 3 + "== right: passed" in out
+
+
+@pytest.mark.parametrize(("gigabytes", "steps"), [(8, 1), (16, 2)])
+def test_short_memory_is_for_one_step_at_a_time(monkeypatch: pytest.MonkeyPatch, gigabytes: int, steps: int) -> None:
+    pages = {"SC_PAGE_SIZE": 4_096, "SC_PHYS_PAGES": gigabytes * 1024**3 // 4_096}
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    assert suites.steps_at_a_time() == steps
 
 
 def test_failing_check_fails_the_run_and_is_named_at_the_end(
