@@ -16,6 +16,7 @@ from recloop.clock import MS_PER_DAY, MS_PER_HOUR
 from recloop.features import HALF_LIFE_DAYS, ITEM_DAILY, POPULARITY_HALF_LIFE_DAYS, USER_DAILY, FeatureSpec, Kind
 from recloop.sequences import RecentActions
 from recloop.tables import Column
+from recloop.training_set import PUBLISHED_MS
 
 UNKNOWN = -1
 """Code of a category that the vocabulary does not hold; LightGBM takes a negative category as missing."""
@@ -44,6 +45,10 @@ CONTEXT_COLUMNS = ("hour", "surface_code", "device_code", "segment_code", "age_g
 RANKING_FEATURES = (*USER_COLUMNS, *ITEM_COLUMNS, *CROSS_COLUMNS, *CONTEXT_COLUMNS)
 """Columns of the matrix, in order; part of every bundle's signature."""
 
+FIXED_ITEM_COLUMNS = (Column.DURATION_MS, PUBLISHED_MS)
+"""What the catalogue says of an item, the same at every moment."""
+
+ITEM_NUMBER_COLUMNS = (*(spec.name for spec in _ITEM_NUMBERS), "item_first_ms", *FIXED_ITEM_COLUMNS)
 CATEGORICAL = tuple(name for name in CONTEXT_COLUMNS if name.endswith("_code"))
 RECENT_FOR_CROSSES = 10
 
@@ -90,8 +95,7 @@ class UserState:
 class Items:
     """The catalogue as arrays; row i is item i everywhere.
 
-    `numbers` is float32 [n, len(item features)], NaN where unknown: the features of ITEM_DAILY that are floats, as of
-    `as_of_ms`, then item_first_ms, duration_ms and published_ms as given by `ITEM_NUMBER_COLUMNS`.
+    `numbers` is float64 [n, len(ITEM_NUMBER_COLUMNS)], NaN where unknown; the features among them are as of `as_of_ms`.
     """
 
     ids: tuple[str, ...]
@@ -112,8 +116,14 @@ class Items:
         """Return the rows of the ids that are in the catalogue, in their order."""
         return np.array([self.index[item_id] for item_id in item_ids if item_id in self.index], dtype=np.int64)
 
+    def column(self, name: str) -> NDArray[np.float64]:
+        """Return one of ITEM_NUMBER_COLUMNS, a value per item."""
+        return self.numbers[:, ITEM_NUMBER_COLUMNS.index(name)]
 
-ITEM_NUMBER_COLUMNS = (*(spec.name for spec in _ITEM_NUMBERS), "item_first_ms", Column.DURATION_MS, "published_ms")
+    @property
+    def fixed_columns(self) -> NDArray[np.float64]:
+        """FIXED_ITEM_COLUMNS, [n, 2]."""
+        return np.column_stack([self.column(name) for name in FIXED_ITEM_COLUMNS])
 
 
 @dataclass(frozen=True)
@@ -197,17 +207,18 @@ def _user_row(user: UserState, context: Context) -> NDArray[np.float64]:
 def _item_block(
     numbers: NDArray[np.float64], as_of_ms: int | NDArray[np.float64], context: Context
 ) -> NDArray[np.float64]:
-    n = len(_ITEM_NUMBERS)
-    block = np.empty((len(numbers), len(ITEM_COLUMNS)))
-    for column, spec in enumerate(_ITEM_NUMBERS):
-        values = numbers[:, column]
+    columns = dict(zip(ITEM_NUMBER_COLUMNS, numbers.T, strict=True))
+    found = {
+        "item_days_since_first": (context.time_ms - columns["item_first_ms"]) / MS_PER_DAY,
+        "item_duration_s": columns[Column.DURATION_MS] / 1_000,
+        "item_age_days": (context.time_ms - columns[PUBLISHED_MS]) / MS_PER_DAY,
+    }
+    for spec in _ITEM_NUMBERS:
+        values = columns[spec.name]
         if spec.default is not None:
             values = np.where(np.isnan(values), spec.default, values)
-        block[:, column] = fade(spec.name, values, as_of_ms, context.time_ms)
-    block[:, n] = (context.time_ms - numbers[:, n]) / MS_PER_DAY
-    block[:, n + 1] = numbers[:, n + 1] / 1_000
-    block[:, n + 2] = (context.time_ms - numbers[:, n + 2]) / MS_PER_DAY
-    return block
+        found[spec.name] = fade(spec.name, values, as_of_ms, context.time_ms)
+    return np.column_stack([found[name] for name in ITEM_COLUMNS])
 
 
 def _crosses(user: UserState, items: Items, rows: Indices) -> list[NDArray[np.float64]]:

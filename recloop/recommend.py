@@ -34,6 +34,7 @@ from recloop.ranking import (
 )
 from recloop.sequences import RecentActions
 from recloop.statistics import Statistics
+from recloop.training_set import PUBLISHED_MS
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Retriever:
         self._fold_in = fold_in
         self._item_vectors = item_vectors
         self._encode = encode
-        published = np.nan_to_num(items.numbers[:, -1], nan=-np.inf)
+        published = np.nan_to_num(items.column(PUBLISHED_MS), nan=-np.inf)
         newest = np.argsort(-published, kind="stable")
         self._fresh = newest[np.isfinite(published[newest])][:N_NEWEST]
 

@@ -127,7 +127,7 @@ DURATION_EDGES_S = (0.1, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 1_800, 5_
 
 def item_parts(items: Items) -> dict[str, Hashes]:
     """Return the hashes of what a catalogue says of each item; the first category stands for all."""
-    duration = items.numbers[:, -2] / 1_000
+    duration = items.column(Column.DURATION_MS) / 1_000
     bucket = np.where(np.isnan(duration), -1, np.digitize(np.nan_to_num(duration), DURATION_EDGES_S))
     return {
         Part.ITEM: hash_texts(items.ids),

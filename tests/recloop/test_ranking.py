@@ -103,6 +103,18 @@ def test_missing_item_numbers_take_their_defaults(items: Items) -> None:
     assert np.isnan(columns["item_duration_s"][3])
 
 
+def test_item_column_is_looked_up_by_its_name(items: Items) -> None:
+    assert set(items.column("duration_ms")) == {60_000}
+    assert set(items.column("published_ms")) == {20 * MS_PER_DAY}
+    assert items.fixed_columns.tolist() == [[60_000, 20 * MS_PER_DAY]] * N_ITEMS
+    columns = matrix(UserState("u"), items)
+    assert columns["item_days_since_first"][0] == 100 - 10
+    assert columns["item_duration_s"][0] == 60
+    assert columns["item_age_days"][0] == 100 - 20
+    with pytest.raises(ValueError, match="not in tuple"):
+        items.column("duration")
+
+
 def test_last_interaction_is_the_newer_of_sequence_and_batch_row() -> None:
     recent = RecentActions(("i0",), ("click",), (500,), (0,))
     assert UserState("u", numbers={"user_last_ms": 900.0}, recent=recent).last_ms == 900

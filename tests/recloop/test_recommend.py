@@ -11,6 +11,7 @@ from recloop.labels import Head
 from recloop.ranking import Context, UserState
 from recloop.recommend import FoldIn, Nominations, Recommender, calibrated, cf_weight
 from recloop.sequences import RecentActions
+from recloop.training_set import PUBLISHED_MS
 from tests.recloop.conftest import AS_OF_MS, N_ITEMS
 
 NOW = Context(AS_OF_MS + 5_000)
@@ -69,7 +70,7 @@ def test_new_items_race_by_what_the_user_likes_them_for(recommender: Recommender
     assert fresh == sorted(fresh, key=lambda row: -likes[row])
     unknown = recommender.nominate(UserState("new"), cf_scores=np.zeros(n), sequence_scores=np.zeros(n))
     fresh = [int(row) for row, source in zip(unknown.rows, unknown.sources, strict=True) if source == "fresh"]
-    published = recommender.items.numbers[fresh, -1]
+    published = recommender.items.column(PUBLISHED_MS)[fresh]
     assert published.tolist() == sorted(published, reverse=True)
 
 

@@ -22,7 +22,7 @@ class ItemHistory:
         order = kept[np.lexsort((examples.item_as_of_ms[kept], examples.times_ms[kept], examples.items[kept]))]
         self._items, self._times = examples.items[order], examples.times_ms[order]
         self._numbers, self._as_of = examples.item_numbers[order], examples.item_as_of_ms[order]
-        self._static = training_set.items.numbers[:, self._numbers.shape[1] :]
+        self._fixed = training_set.items.fixed_columns
 
     def known(self, items: Ints, time_ms: int) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
         """Return, per item: whether anything was known, ITEM_NUMBER_COLUMNS, and the feature_time."""
@@ -37,4 +37,4 @@ class ItemHistory:
         )
         found = places >= first
         places = np.where(found, places, 0)
-        return found, np.hstack([self._numbers[places], self._static[items]]), self._as_of[places]
+        return found, np.hstack([self._numbers[places], self._fixed[items]]), self._as_of[places]

@@ -7,13 +7,11 @@ from numpy.typing import NDArray
 
 from recloop.events import INTERACTIONS, Action
 from recloop.labels import CLICK_ACTIONS, HIDE_ACTIONS, LIKE_ACTIONS, LONG_VIEW_MS, Head
-from recloop.ranking import ITEM_NUMBER_COLUMNS
 from recloop.sequences import ACTION_CODES
 from recloop.tables import Column
 from training.data.dataset import Ints, TrainingSet
 
 _CODES = range(len(INTERACTIONS) + 1)
-_DURATION = ITEM_NUMBER_COLUMNS.index(Column.DURATION_MS)
 
 
 def _codes(actions: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -27,7 +25,7 @@ def long_views(training_set: TrainingSet, rows: slice = slice(None)) -> NDArray[
     """Tell which interactions of the log are long views: `recloop.labels.is_long_view` over arrays."""
     log = training_set.interactions
     actions, dwell = log.actions[rows], log.dwell_ms[rows]
-    duration = np.nan_to_num(training_set.items.numbers[log.items[rows], _DURATION])
+    duration = np.nan_to_num(training_set.items.column(Column.DURATION_MS)[log.items[rows]])
     enough = np.minimum(np.where(duration > 0, duration, LONG_VIEW_MS), LONG_VIEW_MS)
     seen_long = (actions == ACTION_CODES[Action.VIEW]) & (dwell > 0) & (dwell >= enough)
     found: NDArray[np.bool_] = (actions == ACTION_CODES[Action.LONG_VIEW]) | seen_long

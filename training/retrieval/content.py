@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.ranking import ITEM_NUMBER_COLUMNS, Context, Items, UserState
+from recloop.ranking import Context, Items, UserState
 from recloop.recommend import FoldIn, Retriever
 from recloop.tables import Column
 from recloop.training_set import PUBLISHED_MS
@@ -120,13 +120,12 @@ def describe_items(items: Items, *, as_of_ms: int, learned: NDArray[np.bool_]) -
     """
     from scipy.sparse import csr_matrix, hstack
 
-    numbers = dict(zip(ITEM_NUMBER_COLUMNS, items.numbers.T, strict=True))
     parts = [
         _named(items.categories, learned, MOST_CATEGORIES),
         _named([() if author is None else (author,) for author in items.authors], learned, MOST_AUTHORS),
         _named([re.findall(r"\w+", title.casefold()) for title in items.titles], learned, MOST_WORDS),
-        _binned(numbers[Column.DURATION_MS], learned),
-        _binned(as_of_ms - numbers[PUBLISHED_MS], learned),
+        _binned(items.column(Column.DURATION_MS), learned),
+        _binned(as_of_ms - items.column(PUBLISHED_MS), learned),
     ]
     design = csr_matrix(hstack(parts))
     n_with = np.asarray(design[learned].sum(axis=0)).ravel()

@@ -117,6 +117,7 @@ def example_rows(
     # Filled in place: small arrays kept from each batch would lie between its large ones and hold their memory.
     matrix = np.empty((len(rows), len(RANKING_FEATURES)), dtype=np.float32)
     histories = Histories.blank(len(requests))
+    fixed = training_set.items.fixed_columns
     row = 0
     for first in range(0, len(requests), EXAMPLE_BATCH):
         group = requests[first : first + EXAMPLE_BATCH]
@@ -133,7 +134,7 @@ def example_rows(
         place = 0
         for own, (user, context) in zip(group, asked, strict=True):
             items = examples.items[own]
-            numbers = np.hstack([examples.item_numbers[own], training_set.items.numbers[items][:, -2:]])
+            numbers = np.hstack([examples.item_numbers[own], fixed[items]])
             matrix[row : row + len(own)] = ranking_matrix(
                 user,
                 training_set.items,

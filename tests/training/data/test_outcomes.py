@@ -7,7 +7,7 @@ import numpy as np
 
 from recloop.events import INTERACTIONS
 from recloop.labels import Head, is_long_view
-from recloop.ranking import ITEM_NUMBER_COLUMNS
+from recloop.ranking import ITEM_NUMBER_COLUMNS, Items
 from recloop.sequences import ACTION_CODES
 from recloop.tables import Column
 from training.data.outcomes import interaction_outcomes, long_views
@@ -15,14 +15,16 @@ from training.data.outcomes import interaction_outcomes, long_views
 
 def log_of(rows: list[tuple[int, str, int, int]], durations: list[float]) -> Any:
     """Return a training set of one user's rows (item, action, time, dwell), as far as outcomes read one."""
-    items, actions, times, dwell = (np.array(column) for column in zip(*rows, strict=True))
+    touched, actions, times, dwell = (np.array(column) for column in zip(*rows, strict=True))
     codes = np.array([ACTION_CODES[action] for action in actions])
     numbers = np.full((len(durations), len(ITEM_NUMBER_COLUMNS)), np.nan)
     numbers[:, ITEM_NUMBER_COLUMNS.index(Column.DURATION_MS)] = durations
     log = SimpleNamespace(
-        user_ids=("u",), starts=np.array([0, len(rows)]), items=items, actions=codes, times_ms=times, dwell_ms=dwell
+        user_ids=("u",), starts=np.array([0, len(rows)]), items=touched, actions=codes, times_ms=times, dwell_ms=dwell
     )
-    return SimpleNamespace(interactions=log, items=SimpleNamespace(numbers=numbers))
+    n = len(durations)
+    items = Items(tuple(map(str, range(n))), ("",) * n, ((),) * n, (None,) * n, numbers, as_of_ms=0)
+    return SimpleNamespace(interactions=log, items=items)
 
 
 def test_long_views_are_those_of_the_kernel() -> None:
