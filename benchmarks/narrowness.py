@@ -131,20 +131,20 @@ def compare(recommender: Recommender, training_set: TrainingSet, settings: Setti
 
 def answer(recommender: Recommender, requests: Sequence[Request], policy: Policy, settings: Settings) -> list[Ints]:
     """Return the first K catalogue rows that the policy shows for each request."""
-    recommender.nominations = policy.nominations
     generator = np.random.default_rng(settings.seed)
     slates: list[Ints] = []
     for first in range(0, len(requests), BATCH):
         asked = [(_hidden(request, policy), request.context) for request in requests[first : first + BATCH]]
         cf, sequence = recommender.batch_scores(asked)
         for place, (user, context) in enumerate(asked):
-            nominated = recommender.nominate(user, cf_scores=cf[place], sequence_scores=sequence[place])
+            nominated = recommender.nominate(
+                user, cf_scores=cf[place], sequence_scores=sequence[place], most=policy.nominations
+            )
             heads = recommender.rank(user, nominated, context=context).heads
             filled = fill(
                 value(heads, settings.value_weights), k=K, exploration_rate=policy.exploration, generator=generator
             )
             slates.append(nominated.rows[[placed.row for placed in filled]])
-    recommender.nominations = NOMINATIONS
     return slates
 
 

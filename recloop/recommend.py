@@ -122,10 +122,8 @@ class Retriever:
         fold_in: FoldIn,
         item_vectors: NDArray[np.float32],
         encode: Encode,
-        nominations: Nominations = NOMINATIONS,
     ) -> None:
         self.items = items
-        self.nominations = nominations
         self._popularity = popularity
         self._fold_in = fold_in
         self._item_vectors = item_vectors
@@ -146,11 +144,11 @@ class Retriever:
         cf_scores: NDArray[np.float64],
         sequence_scores: NDArray[np.float64],
         exclude: Collection[str] = (),
+        most: Nominations = NOMINATIONS,
     ) -> Candidates:
         """Nominate candidates, given the scores of the whole catalogue."""
         blocked = np.zeros(len(self.items), dtype=bool)
         blocked[self.items.rows([*user.seen_items, *user.recent.item_ids, *exclude])] = True
-        most = self.nominations
         # Where a model knows nothing of the user all items are alike to it: its best would be any.
         asked = [("sequence", sequence_scores, most.sequence), ("cf", cf_scores, most.cf)]
         nominations = [(source, _best(scores, blocked, n), n) for source, scores, n in asked if scores.any()]

@@ -61,14 +61,13 @@ def test_history_of_unknown_items_is_none(recommender: Recommender) -> None:
 
 
 def test_new_items_race_by_what_the_user_likes_them_for(recommender: Recommender) -> None:
-    recommender.nominations = Nominations(sequence=1, cf=1, popular=1)
-    n = len(recommender.items)
+    n, most = len(recommender.items), Nominations(sequence=1, cf=1, popular=1)
     likes = np.where(np.arange(n) == n - 1, 1.0, -np.arange(n, dtype=float))
-    found = recommender.nominate(user("i0"), cf_scores=np.zeros(n), sequence_scores=likes)
+    found = recommender.nominate(user("i0"), cf_scores=np.zeros(n), sequence_scores=likes, most=most)
     fresh = [int(row) for row, source in zip(found.rows, found.sources, strict=True) if source == "fresh"]
     assert len(fresh) > 5
     assert fresh == sorted(fresh, key=lambda row: -likes[row])
-    unknown = recommender.nominate(UserState("new"), cf_scores=np.zeros(n), sequence_scores=np.zeros(n))
+    unknown = recommender.nominate(UserState("new"), cf_scores=np.zeros(n), sequence_scores=np.zeros(n), most=most)
     fresh = [int(row) for row, source in zip(unknown.rows, unknown.sources, strict=True) if source == "fresh"]
     published = recommender.items.column(PUBLISHED_MS)[fresh]
     assert published.tolist() == sorted(published, reverse=True)
