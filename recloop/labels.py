@@ -14,16 +14,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from recloop.events import Action, Event
-from recloop.tables import Origin
+from recloop.tables import Column, Origin
 
 
 class Head(StrEnum):
-    """The outcomes a model predicts, one head each."""
+    """The outcomes a model predicts, one head each; label columns have their names."""
 
-    CLICK = "click"
-    LONG_VIEW = "long_view"
-    LIKE = "like"
-    HIDE = "hide"
+    CLICK = Column.CLICK
+    LONG_VIEW = Column.LONG_VIEW
+    LIKE = Column.LIKE
+    HIDE = Column.HIDE
 
 
 LONG_VIEW_MS = 18_000

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.features import ITEM_DAILY, RANKING_V1, USER_PROFILE
+from recloop.labels import Head
 from recloop.tables import Column
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ class TrainingFile(StrEnum):
 
 PUBLISHED_MS = "published_ms"
 EVENT_HASH = "event_hash"
-LABEL_COLUMNS = (Column.CLICK, Column.LONG_VIEW, Column.LIKE, Column.HIDE)
 
 EXAMPLE_COLUMNS = (
     Column.LABEL_ID,
@@ -59,7 +59,7 @@ EXAMPLE_COLUMNS = (
     Column.PROPENSITY,
     Column.SURFACE,
     Column.DEVICE,
-    *LABEL_COLUMNS,
+    *Head,
     Column.SAMPLED,
     *(name for view in RANKING_V1.views for name in RANKING_V1.names(view)),
 )
@@ -71,7 +71,7 @@ EXPOSURE_COLUMNS = (
     ms(Column.EVENT_TIME),
     ms(Column.KNOWN_AT),
     Column.SURFACE,
-    *LABEL_COLUMNS,
+    *Head,
 )
 """Every label row that an impression began, of all spans, in order of known_at: what statistics are counted from."""
 

@@ -18,7 +18,7 @@ from recloop.clock import to_ms
 from recloop.labels import Head
 from recloop.ranker import RANKER_COLUMNS
 from recloop.settings import Settings
-from recloop.training_set import LABEL_COLUMNS, TrainingFile
+from recloop.training_set import TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
 from training.scoring import load_bundle
 from training.stacking.pooled import RANKER_FORMS
@@ -77,7 +77,7 @@ def test_labels_of_one_class_are_refused_and_nothing_is_written(
 ) -> None:
     broken = Path(shutil.copytree(folder, tmp_path / "set"))
     table = pq.read_table(broken / TrainingFile.EXAMPLES)
-    for name in LABEL_COLUMNS:
+    for name in Head:
         zeros = pa.array(np.zeros(len(table), dtype=np.int32))
         table = table.set_column(table.column_names.index(name), name, zeros)
     pq.write_table(table, broken / TrainingFile.EXAMPLES)

@@ -40,7 +40,7 @@ def label_rows(log: SourceLog, *, window: timedelta, start_ms: int, most: int | 
         Column.ORIGIN.value: pa.array(origins, pa.string()),
         TIME_MS: causes[TIME_MS],
         **{name.value: causes[name] for name in _CONTEXT},
-        **{head.value: pa.array(outcomes[:, place].astype(np.int32)) for place, head in enumerate(Head)},
+        **{str(head): pa.array(outcomes[:, place].astype(np.int32)) for place, head in enumerate(Head)},
     }
     newest = pa.table(columns).sort_by([(TIME_MS, "descending"), (Column.LABEL_ID.value, "ascending")])
     kept = newest if most is None else newest.slice(0, most)
@@ -55,7 +55,7 @@ def exposure_rows(log: SourceLog, *, window: timedelta) -> pa.Table:
     causes = log.columns.take(rows)
     columns = {name: causes[name] for name in EXPOSURE_COLUMNS if name in causes.column_names} | {
         ms(Column.KNOWN_AT): pa.array(known_ms),
-        **{head.value: pa.array(outcomes[:, place].astype(np.int32)) for place, head in enumerate(Head)},
+        **{str(head): pa.array(outcomes[:, place].astype(np.int32)) for place, head in enumerate(Head)},
     }
     order = [(str(name), "ascending") for name in (ms(Column.KNOWN_AT), Column.USER_ID, Column.ITEM_ID)]
     return pa.table({str(name): columns[name] for name in EXPOSURE_COLUMNS}).sort_by(order)
