@@ -44,13 +44,13 @@ from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.ranker.trainer import PIECE_ROWS, RankerSchedule, RankerTrainer, pieces, user_batches
-from training.retrieval.sequence import N_THREADS
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer, like_lengths
 from training.retrieval.windows import Windows, make_windows
 from training.source.build import build_source_set
 from training.stacking.gather import stack_rows
 from training.stacking.pooled import RANKER_FORMS
 from training.stacking.ranker_rows import item_table, ranker_rows
+from training.threads import n_threads
 from training.train import train_base
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def hardware() -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "cpu": platform.processor() or platform.machine(),
-        "threads": N_THREADS,
+        "threads": n_threads(),
         "gpu": gpu,
         "torch": torch.__version__,
     }
@@ -205,7 +205,7 @@ def measure(case: Case, backend: str = "inductor") -> dict[str, Any]:
     """Return what each device gave, plain and compiled by that backend of torch, and the devices' ratio."""
     import torch
 
-    torch.set_num_threads(N_THREADS)
+    torch.set_num_threads(n_threads())
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     found: dict[str, Any] = {"padding": case.padding}
     found |= {device: learn(case, device) | {"compiled": learn_compiled(case, device, backend)} for device in devices}

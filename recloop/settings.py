@@ -98,6 +98,11 @@ class Settings(BaseSettings):
     )
     ranker_epochs: int = Field(2, ge=1, description="Most epochs of the ranker; it overfits after two or three.")
     seed: int = Field(17, description="Seed that every random choice is derived from.")
+    threads: int = Field(
+        2,
+        ge=1,
+        description="Threads that train and judge; the same seed and threads give the same bytes on one machine.",
+    )
     gate_min_ndcg_difference: float = Field(
         -0.01, description="Smallest ndcg@10 difference, challenger minus champion, that the gate lets pass."
     )

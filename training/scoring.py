@@ -16,8 +16,8 @@ from recloop.golden import check_golden
 from recloop.ranker import Score, graph_inputs
 from recloop.ranking import Matrix
 from recloop.recommend import Encode, Predict, Recommender, load_recommender
+from training.threads import n_threads
 
-N_THREADS = 2
 MANY_ROWS = 5_000
 
 
@@ -87,7 +87,7 @@ def _session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = N_THREADS
+    options.intra_op_num_threads = n_threads()
     # Threads that spin while they wait take the cores from whatever else runs here.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The arena keeps what the largest batch ever took.
@@ -99,14 +99,13 @@ def load_head(path: Path) -> Predict:
     """Return one head's LightGBM as a function of the ranking matrix; raw, not yet calibrated."""
     import lightgbm
 
-    booster = lightgbm.Booster(model_file=str(path))
+    booster, most = lightgbm.Booster(model_file=str(path)), n_threads()
 
     def predict(matrix: Matrix) -> NDArray[np.float64]:
         # LightGBM refuses an empty matrix.
         if not len(matrix):
             return np.empty(0)
         # A request's few hundred rows are done before a second thread has woken up.
-        n_threads = N_THREADS if len(matrix) > MANY_ROWS else 1
-        return np.asarray(booster.predict(matrix, num_threads=n_threads), dtype=np.float64)
+        return np.asarray(booster.predict(matrix, num_threads=most if len(matrix) > MANY_ROWS else 1), dtype=np.float64)
 
     return predict

@@ -25,12 +25,13 @@ from recloop.tables import Column
 from training.data.dataset import Ints, TrainingSet
 from training.stacking.row_statistics import RowStatistics
 from training.stacking.rows import Rows
+from training.threads import n_threads
 
 Numbers = NDArray[np.float64]
 Scores = Mapping[Head, Numbers]
 
 SEGMENT_PRIOR = 20
-N_NEIGHBOURS, N_THREADS = 100, 2
+N_NEIGHBOURS = 100
 RIDGE, MAX_STEPS, TOLERANCE = 10.0, 30, 1e-4
 FARTHEST = 5.0
 """Standard deviations from the mean at which a column is cut, or a long tail would have all the weight."""
@@ -107,7 +108,7 @@ def item_knn(material: Material, heads: Sequence[Head]) -> Scores:
     weights = np.array([0.0, *map(cf_weight, INTERACTIONS)])[log.actions]
     users = np.repeat(np.arange(len(log.user_ids)), np.diff(log.starts))
     known = (log.times_ms < material.learned_until_ms) & (weights > 0)
-    model = CosineRecommender(K=N_NEIGHBOURS, num_threads=N_THREADS)
+    model = CosineRecommender(K=N_NEIGHBOURS, num_threads=n_threads())
     model.fit(
         _sparse(weights[known], users[known], log.items[known], (len(log.user_ids), n_items)), show_progress=False
     )

@@ -24,8 +24,9 @@ from recloop.ranker import cut_between
 from training.checkpoint import read_checkpoint, run_identity, write_checkpoint
 from training.costs import trim_memory
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
-from training.retrieval.sequence import N_THREADS, choose_device
+from training.retrieval.sequence import choose_device
 from training.retrieval.sequence_trainer import LEAST_STEPS
+from training.threads import n_threads
 from training.throughput import Meter
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def train_ranker(
         )
     if checkpoint and are_joined():
         raise TrainingError(f"processes that share one ranker have no model checkpoint; leave {checkpoint} out.")
-    torch.set_num_threads(N_THREADS)
+    torch.set_num_threads(n_threads())
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     where = choose_device(device)

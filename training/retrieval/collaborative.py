@@ -15,10 +15,10 @@ from recloop.errors import TrainingError
 from recloop.events import INTERACTIONS
 from recloop.recommend import cf_weight
 from training.data.dataset import TrainingSet
+from training.threads import n_threads
 
 N_FACTORS, N_ITERATIONS = 64, 12
 REGULARIZATION, ALPHA = 3.0, 4.0
-N_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def train_collaborative(training_set: TrainingSet, *, seed: int, n_factors: int 
             alpha=1.0,
             iterations=N_ITERATIONS,
             random_state=seed,
-            num_threads=N_THREADS,
+            num_threads=n_threads(),
         )
         model.fit(matrix, show_progress=False)
     return CollaborativeModel(np.asarray(model.item_factors, dtype=np.float32), REGULARIZATION, ALPHA)

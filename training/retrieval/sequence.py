@@ -28,6 +28,7 @@ from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
 from training.retrieval.warm_start import WarmStart
 from training.retrieval.windows import make_windows
 from training.scoring import by_length
+from training.threads import n_threads
 
 if TYPE_CHECKING:
     from training.retrieval.sequence_model import SequenceModel
@@ -39,8 +40,6 @@ MIN_GAIN, PATIENCE = 0.005, 2
 
 WARM_EPOCHS, WARM_RATE = 2, 5e-4
 """At most so many epochs, at a quarter of the usual rate, where the weights have learned before."""
-
-N_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def train_sequence(
 
     from training.retrieval.sequence_model import SequenceModel
 
-    torch.set_num_threads(N_THREADS)
+    torch.set_num_threads(n_threads())
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     where = choose_device(device)

@@ -19,12 +19,12 @@ from recloop.labels import Head
 from recloop.ranker import to_logits
 from recloop.ranking import CATEGORICAL, RANKING_FEATURES
 from training.stacking.rows import Rows
+from training.threads import n_threads
 
 LOG = logging.getLogger(__name__)
 MIN_POSITIVES = 50
 VALIDATION_SHARE = 0.2
 MAX_ROUNDS, PATIENCE = 400, 30
-N_THREADS = 2
 CURVE_POINTS = 64
 PARAMETERS: dict[str, Any] = {
     "objective": "binary",
@@ -37,7 +37,6 @@ PARAMETERS: dict[str, Any] = {
     "cat_smooth": 50.0,
     "deterministic": True,
     "force_row_wise": True,
-    "num_threads": N_THREADS,
     "verbosity": -1,
 }
 
@@ -172,7 +171,8 @@ def _dataset(rows: Rows, head: Head, names: Sequence[str], *, reference: Any = N
 def _grow(learn: Any, size: dict[str, Any], rounds: int, seed: int, **more: Any) -> Any:
     import lightgbm
 
-    return lightgbm.train(PARAMETERS | size | {"seed": seed}, learn, num_boost_round=rounds, **more)
+    own = {"seed": seed, "num_threads": n_threads()}
+    return lightgbm.train(PARAMETERS | size | own, learn, num_boost_round=rounds, **more)
 
 
 def calibration_rows(rows: Rows, head: Head, raw: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
