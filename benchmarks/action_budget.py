@@ -27,6 +27,7 @@ import numpy as np
 
 from benchmarks.cold_items import circumstances
 from recloop.cli import day_or_time, run
+from recloop.head_metrics import FEW_RESAMPLES
 from recloop.histories import Histories
 from recloop.labels import Head
 from recloop.ranker import BATCH_ROWS, RankerInputs
@@ -35,7 +36,7 @@ from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS
 from training.ablate import describe
 from training.judging.baselines import Material
-from training.judging.compare import JUDGING_HEADS, METRICS, N_RESAMPLES
+from training.judging.compare import METRICS, VERDICT_HEADS
 from training.judging.spans import read_sets
 from training.ranker.budget import Priorities, keep, learn_priorities, newest
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
@@ -121,7 +122,7 @@ def compare(
     seed: int,
 ) -> dict[str, Any]:
     """Return what the ranker makes of the judged rows by each rule and budget."""
-    priorities = {head: learn_priorities(learned, items, head) for head in JUDGING_HEADS}
+    priorities = {head: learn_priorities(learned, items, head) for head in VERDICT_HEADS}
     rules: dict[str, Rule] = {NEWEST: newest}
     rules |= {f"by {head}": partial(keep, priorities=own) for head, own in priorities.items()}
     whole = predict_ranker(model, judged)
@@ -173,10 +174,10 @@ def figures(
 ) -> dict[str, Any]:
     """Return each head's metrics, and by how much they are above those of other scores: value, low, high."""
     found: dict[str, Any] = {}
-    for head in JUDGING_HEADS:
+    for head in VERDICT_HEADS:
         place = list(Head).index(head)
         labels, own = rows.labels[:, place] > 0, chances[:, place]
-        sampled = {"seed": seed, "n_resamples": N_RESAMPLES}
+        sampled = {"seed": seed, "n_resamples": FEW_RESAMPLES}
         found[head] = {"positives": int(labels.sum())}
         for name, (interval, difference_interval) in METRICS.items():
             found[head][name] = rounded(interval(labels, own, users, **sampled))

@@ -28,13 +28,13 @@ from numpy.typing import NDArray
 
 from recloop.cli import run
 from recloop.errors import ConfigurationError
-from recloop.head_metrics import auc, grouped_auc, log_loss
+from recloop.head_metrics import FEW_RESAMPLES, auc, grouped_auc, log_loss
 from recloop.labels import Head
 from recloop.settings import PROJECT_DIR, RANKER_CHOICES, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.bundle import code_commit
-from training.judging.compare import JUDGING_HEADS, METRICS, N_RESAMPLES
+from training.judging.compare import METRICS, VERDICT_HEADS
 
 LOG = logging.getLogger(__name__)
 WARM = "warm"
@@ -184,10 +184,12 @@ def ahead(newest: Columns, other: Columns) -> dict[str, Any]:
     if not all(np.array_equal(newest[name], other[name]) for name in ("user_id", "item_id", "time_ms")):
         raise ConfigurationError("two bundles were judged on different rows; their days have no common calendar.")
     found: dict[str, Any] = {}
-    for head in [head for head in _heads(newest) if head in JUDGING_HEADS]:
+    for head in [head for head in _heads(newest) if head in VERDICT_HEADS]:
         chances = newest[f"{head}_chance"], other[f"{head}_chance"]
         for name, (_, difference_interval) in METRICS.items():
-            lead = difference_interval(newest[head] > 0, *chances, newest["user_id"], seed=17, n_resamples=N_RESAMPLES)
+            lead = difference_interval(
+                newest[head] > 0, *chances, newest["user_id"], seed=17, n_resamples=FEW_RESAMPLES
+            )
             found[f"{head}_{name}"] = [_rounded(number) for number in (lead.mean, lead.low, lead.high)]
     return found
 

@@ -30,7 +30,7 @@ def material() -> Material:
 def report(material: Material) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.stacking.stack.MAX_ROUNDS", 40)
-        patch.setattr("training.judging.compare.N_RESAMPLES", 100)
+        patch.setattr("training.judging.compare.FEW_RESAMPLES", 100)
         patch.setattr("training.ablate.BASELINES", {"ALS alone": als_alone})
         return compare(material, seeds=[3, 4], variant_seeds=1)[0]
 
@@ -134,7 +134,7 @@ def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 10)
-    monkeypatch.setattr("training.judging.compare.N_RESAMPLES", 20)
+    monkeypatch.setattr("training.judging.compare.FEW_RESAMPLES", 20)
     monkeypatch.setattr("training.ablate.VARIANTS", {name: VARIANTS[name] for name in (FULL, "no statistics")})
     report = tmp_path / "report.json"
     days = ["--until", "2024-03-27", "--from", "2024-03-28", "--to", "2024-03-29"]
@@ -152,7 +152,7 @@ def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
 @pytest.mark.slow
 def test_command_writes_the_report(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 10)
-    monkeypatch.setattr("training.judging.compare.N_RESAMPLES", 20)
+    monkeypatch.setattr("training.judging.compare.FEW_RESAMPLES", 20)
     report, tables = tmp_path / "report.json", tmp_path / "tables.md"
     monkeypatch.setattr("training.ablate.VARIANTS", {name: VARIANTS[name] for name in (FULL, "no taste")})
     options = ["--seeds", "1", "--ranker-seeds", "1", "--epochs", "1", "--device", "cpu", "--markdown", str(tables)]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from recloop.head_metrics import (
+    FEW_RESAMPLES,
     auc,
     auc_difference_interval,
     auc_interval,
@@ -23,12 +24,11 @@ from recloop.metrics import Interval
 from training.judging.baselines import Numbers
 from training.stacking.rows import Rows
 
-N_RESAMPLES = 300
 METRICS: Mapping[str, tuple[Callable[..., Interval], Callable[..., Interval]]] = {
     "auc": (auc_interval, auc_difference_interval),
     "gauc": (gauc_interval, gauc_difference_interval),
 }
-JUDGING_HEADS = (Head.CLICK, Head.LIKE)
+VERDICT_HEADS = (Head.CLICK, Head.LIKE)
 """A part's verdict is by these; the report has all heads."""
 
 Runs = Mapping[Head, Sequence[Numbers]]
@@ -43,7 +43,7 @@ def judge(
     What is not defined, as an AUC of one class, is None.
     """
     labels, users = rows.labels[head], rows.user_ids
-    mean, sampled = np.mean(runs, axis=0), {"seed": seed, "n_resamples": N_RESAMPLES}
+    mean, sampled = np.mean(runs, axis=0), {"seed": seed, "n_resamples": FEW_RESAMPLES}
     found: dict[str, Any] = {"positives": int(labels.sum())}
     leads: dict[str, Any] = {}
     for name, (interval, difference_interval) in METRICS.items():
@@ -79,7 +79,7 @@ def verdict(heads: Mapping[str, Mapping[str, Any]], *, added: bool = False) -> d
     worse.
     """
     better, worse = [], []
-    for head in JUDGING_HEADS:
+    for head in VERDICT_HEADS:
         for name, lead in heads.get(head, {}).get("full_less_this", {}).items():
             low, high = lead["interval"] or (0.0, 0.0)
             low, high = (-high, -low) if added else (low, high)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.judging.compare import JUDGING_HEADS, METRICS
+from training.judging.compare import METRICS, VERDICT_HEADS
 from training.judging.ranker_variants import HYBRIDS, RANKER
 from training.judging.tree_variants import FULL
 
 
 def markdown(report: Mapping[str, Any]) -> str:
     """Return the report as tables: what is left out, the ranker, baselines; in brackets what the whole has more."""
-    shown = [(head, name) for head in JUDGING_HEADS if head in report[FULL]["heads"] for name in METRICS]
+    shown = [(head, name) for head in VERDICT_HEADS if head in report[FULL]["heads"] for name in METRICS]
     titles = [f"{head} {name.upper()}" for head, name in shown]
     data = report["data"]
     parts = {FULL: report[FULL], **report["variants"]}

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from recloop.head_metrics import auc_difference_interval, gauc_difference_interval, log_losses
+from recloop.head_metrics import FEW_RESAMPLES, auc_difference_interval, gauc_difference_interval, log_losses
 from recloop.labels import Head
 from recloop.metrics import Interval, bootstrap_interval
 from training.stacking.rows import Rows
 from training.stacking.stack import Stack, split_rows
 
-N_RESAMPLES = 300
-JUDGING_HEADS = (Head.CLICK, Head.LONG_VIEW, Head.LIKE)
+DECIDING_HEADS = (Head.CLICK, Head.LONG_VIEW, Head.LIKE)
+"""Whether a stage stays is decided by these; what it does for hides is not asked."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ def worth_of(stack: Stack, without: Stack, rows: Rows, *, seed: int) -> Worth:
     """Compare two stacks on the rows that chose the plans of both, those that users met if there are any."""
     _, validation = split_rows(rows)
     met = np.flatnonzero(validation.met) if validation.met.any() else np.arange(len(validation))
-    users, sampled = validation.user_ids[met], {"seed": seed, "n_resamples": N_RESAMPLES}
+    users, sampled = validation.user_ids[met], {"seed": seed, "n_resamples": FEW_RESAMPLES}
     differences: dict[str, dict[str, Interval]] = {}
-    for head in JUDGING_HEADS:
+    for head in DECIDING_HEADS:
         if head not in stack.checked or head not in without.checked:
             continue
         labels = validation.labels[head][met]

@@ -201,7 +201,7 @@ def test_priorities_of_other_actions_are_refused() -> None:
 def test_benchmark_writes_each_rule_at_each_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks import action_budget
 
-    monkeypatch.setattr(action_budget, "N_RESAMPLES", 20)
+    monkeypatch.setattr(action_budget, "FEW_RESAMPLES", 20)
     monkeypatch.setenv("RECLOOP_EPOCHS", "1")
     source, report = write_log(tmp_path / "log", shown_log()), tmp_path / "report.json"
     days = ["--until", "2024-03-27", "--from", "2024-03-28", "--to", "2024-03-29"]
