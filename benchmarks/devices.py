@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,12 +41,11 @@ from recloop.sources.base import moment
 from training.bundle import ranking_features
 from training.costs import Stopwatch
 from training.data.dataset import TrainingSet
-from training.data.reader import read_training_set
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.ranker.trainer import PIECE_ROWS, RankerSchedule, RankerTrainer, pieces, user_batches
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer, like_lengths
 from training.retrieval.windows import Windows, make_windows
-from training.source.build import build_source_set
+from training.source.read import read_source_set
 from training.stacking.gather import stack_rows
 from training.stacking.pooled import RANKER_FORMS
 from training.stacking.ranker_rows import item_table, ranker_rows
@@ -109,12 +108,10 @@ def read_share(folder: Path, until: date | datetime, share: float) -> TrainingSe
     """Return the training set of a share of the users."""
     settings = load_settings()
     with TemporaryDirectory(prefix="devices-") as place:
-        data, made = Path(place) / "data", Path(place) / "set"
+        data = Path(place) / "data"
         copy_users(folder, data, share=share, times=1)
         source = open_source(f"{KIND}{data}", downloads=settings.var_dir / "data")
-        window = timedelta(hours=settings.attribution_window_hours)
-        build_source_set(source, made, until=moment(source, until, ends=True), window=window, seed=settings.seed)
-        return read_training_set(made)
+        return read_source_set(source, until=moment(source, until, ends=True), settings=settings)
 
 
 def hardware() -> dict[str, Any]:

@@ -18,9 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -35,11 +33,10 @@ from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.bundle import code_commit
 from training.data.dataset import Ints, TrainingSet
-from training.data.reader import read_training_set
 from training.data.requests import Request, sample_requests
 from training.judging.slates import BATCH, N_USERS, PER_USER, K, in_bundle, item_shares, measure
 from training.scoring import load_bundle
-from training.source.build import build_source_set
+from training.source.read import read_source_set
 
 LOG = logging.getLogger(__name__)
 
@@ -98,14 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _read(args: argparse.Namespace, settings: Settings) -> TrainingSet:
     source = open_source(args.data, downloads=settings.var_dir / "data")
-    window = timedelta(hours=settings.attribution_window_hours)
-    with TemporaryDirectory(prefix="training-set-") as folder:
-        place, last = Path(folder) / "set", moment(source, args.end, ends=True)
-        first = moment(source, args.start)
-        build_source_set(
-            source, place, until=last, examples_from=first, with_negatives=False, window=window, seed=settings.seed
-        )
-        return read_training_set(place)
+    first, last = moment(source, args.start), moment(source, args.end, ends=True)
+    return read_source_set(source, until=last, judged_from=first, settings=settings)
 
 
 def compare(recommender: Recommender, training_set: TrainingSet, settings: Settings) -> dict[str, Any]:

@@ -8,9 +8,8 @@ kinds of users: they move on hour by hour, as the log allows. Serving has those 
 from __future__ import annotations
 
 import time
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,10 +22,9 @@ from recloop.sources import Source
 from recloop.sources.base import moment
 from training.costs import peak_memory_mb
 from training.data.dataset import TrainingSet
-from training.data.reader import read_training_set
 from training.judging.heads import ScoredRows, head_report, judged_rows, score_rows, slice_report
 from training.judging.slates import NoRequests, judge_slates
-from training.source.build import build_source_set
+from training.source.read import read_source_set
 
 
 def evaluate_source(
@@ -58,13 +56,7 @@ def evaluate_source(
         raise TrainingError(
             f"the span begins at {format_time(first)} and ends at {format_time(last)}; turn them round."
         )
-    with TemporaryDirectory(prefix="training-set-") as folder:
-        place = Path(folder) / "set"
-        window = timedelta(hours=settings.attribution_window_hours)
-        build_source_set(
-            source, place, until=last, examples_from=first, with_negatives=False, window=window, seed=settings.seed
-        )
-        training_set = read_training_set(place)
+    training_set = read_source_set(source, until=last, judged_from=first, settings=settings)
     rows, origin = judged_rows(training_set, training_set.split.holdout_ms, training_set.split.end_ms)
     scored = score_rows(recommender, training_set, rows)
     if scores is not None:

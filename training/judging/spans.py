@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from datetime import date, datetime
 
 from recloop.clock import format_time
 from recloop.errors import TrainingError
@@ -13,7 +11,7 @@ from recloop.sources import open_source
 from recloop.sources.base import moment
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.source.build import build_source_set
+from training.source.read import source_folder
 
 Day = date | datetime
 
@@ -35,11 +33,9 @@ def read_sets(data: str, *, until: Day, start: Day, end: Day, settings: Settings
             f"what is learned from ends at {format_time(learned_end)}, what judges begins at {format_time(first)} and "
             f"ends at {format_time(last)}; expected them in this order."
         )
-    window = timedelta(hours=settings.attribution_window_hours)
-    with TemporaryDirectory(prefix="training-set-") as folder:
-        learned, judged = Path(folder) / "learned", Path(folder) / "judged"
-        build_source_set(source, learned, until=learned_end, window=window, seed=settings.seed)
-        build_source_set(
-            source, judged, until=last, examples_from=first, with_negatives=False, window=window, seed=settings.seed
-        )
+    # Both are made before either is held in memory.
+    with (
+        source_folder(source, until=learned_end, settings=settings) as learned,
+        source_folder(source, until=last, judged_from=first, settings=settings) as judged,
+    ):
         return read_training_set(learned), read_training_set(judged)
