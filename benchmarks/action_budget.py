@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.cold_items import circumstances
+from benchmarks.circumstances import circumstances
 from recloop.cli import day_or_time, run
 from recloop.head_metrics import FEW_RESAMPLES
 from recloop.histories import Histories

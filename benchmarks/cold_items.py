@@ -26,12 +26,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.circumstances import circumstances
 from recloop.cli import day_or_time, run
-from recloop.clock import SystemClock, format_time
 from recloop.metrics import bootstrap_interval
 from recloop.settings import PROJECT_DIR, Settings, load_settings
 from recloop.sources import FORMS
-from training.bundle import code_commit
 from training.data.dataset import Ints, TrainingSet
 from training.judging.spans import read_sets
 from training.retrieval.collaborative import train_collaborative
@@ -277,16 +276,6 @@ def sample(targets: Targets, found: Rankings) -> dict[str, Any]:
         for name, ranking in found.items()
     }
     return {"users": users.tolist(), "items": items.tolist(), "places": places}
-
-
-def circumstances() -> dict[str, Any]:
-    """Return what a reader needs to judge the numbers."""
-    return {
-        "commit": code_commit(),
-        "measured_at": format_time(SystemClock().now()),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-    }
 
 
 if __name__ == "__main__":

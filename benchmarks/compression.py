@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.action_budget import WHOLE, figures, ranker_parts, samples_ms
-from benchmarks.cold_items import circumstances
+from benchmarks.circumstances import circumstances
 from recloop.cli import day_or_time, run
 from recloop.ranker import BATCH_ROWS, Ranker, RankerInputs
 from recloop.settings import Settings, load_settings

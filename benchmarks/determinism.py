@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.circumstances import circumstances
 from recloop.bundles import MANIFEST, Manifest, read_manifest
 from recloop.cli import run
 from recloop.settings import PROJECT_DIR
-from training.bundle import code_commit
 
 ALLOWED = 1e-6
 COSTS = ("seconds", "peak_memory_mb", "throughput")
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = compare(*bundles)
         source = f"{args.data.split(':')[0]}:DIR" if ":" in args.data else args.data
         facts = {"command": f"python -m benchmarks.determinism --data {source} --until {args.until}"}
-        args.out.write_text(json.dumps(facts | {"commit": code_commit()} | found, indent=1) + "\n", encoding="utf-8")
+        args.out.write_text(json.dumps(facts | circumstances() | found, indent=1) + "\n", encoding="utf-8")
         print(json.dumps({"same": found["same"], "report": str(args.out)}))
         return 0 if found["same"] else 1
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.cold_items import circumstances
+from benchmarks.circumstances import circumstances
 from benchmarks.growth import KIND, copy_users
 from recloop.cli import day_or_time, run
 from recloop.errors import ConfigurationError

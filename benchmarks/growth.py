@@ -25,10 +25,10 @@ from zlib import crc32
 
 import numpy as np
 
+from benchmarks.circumstances import circumstances
 from recloop.cli import run
 from recloop.errors import ConfigurationError
 from recloop.settings import PROJECT_DIR
-from training.bundle import code_commit
 
 KIND = "kuairand:"
 USER = "user_id"
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows, spent = (np.log([size[name] for size in sizes]) for name in ("rows_in", "cpu_seconds"))
         found = {
             "command": f"python -m benchmarks.growth --data {KIND}DIR --until {args.until} --share {args.share}",
-            "commit": code_commit(),
+            **circumstances(),
             "exponent": round(float(np.polyfit(rows, spent, 1)[0]), 3) if len(sizes) > 1 else None,
             "sizes": sizes,
         }

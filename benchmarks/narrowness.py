@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.circumstances import circumstances
 from recloop.cli import day_or_time, run
 from recloop.clock import MS_PER_HOUR
 from recloop.metrics import bootstrap_interval
@@ -31,7 +32,6 @@ from recloop.settings import Settings, load_settings
 from recloop.slates import fill, value
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
-from training.bundle import code_commit
 from training.data.dataset import Ints, TrainingSet
 from training.data.requests import Request, sample_requests
 from training.judging.slates import BATCH, N_USERS, PER_USER, K, in_bundle, item_shares, measure
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = compare(load_bundle(args.bundle), training_set, settings)
         span = f"--from {args.start} --to {args.end}"
         command = f"python -m benchmarks.narrowness --bundle DIR --data {args.data.split(':')[0]}:DIR {span}"
-        facts = {"command": command, "commit": code_commit(), "seconds": round(time.monotonic() - started, 1)}
+        facts = {"command": command, **circumstances(), "seconds": round(time.monotonic() - started, 1)}
         args.out.write_text(json.dumps(facts | found, indent=1) + "\n", encoding="utf-8")
         return 0
 

@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.circumstances import circumstances
 from recloop.cli import run
-from recloop.clock import SystemClock, format_time
 from recloop.commands import module
 from recloop.errors import ComponentUnavailable, MachineError
 from recloop.settings import PROJECT_DIR, Environment
@@ -221,17 +221,6 @@ def spent(figures: Figures) -> dict[str, float]:
 def best(curve: Iterable[Figures]) -> float:
     """Return the highest NDCG@10; of no epoch, 0."""
     return max((figures["ndcg_at_10"] for figures in curve), default=0.0)
-
-
-def circumstances() -> dict[str, Any]:
-    """Return what a reader needs to judge the numbers."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
-    return {
-        "commit": commit.stdout.strip(),
-        "measured_at": format_time(SystemClock().now()),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-    }
 
 
 if __name__ == "__main__":

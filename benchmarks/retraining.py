@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmarks.circumstances import circumstances
 from recloop.cli import run
 from recloop.errors import ConfigurationError
 from recloop.head_metrics import FEW_RESAMPLES, auc, grouped_auc, log_loss
@@ -33,7 +34,6 @@ from recloop.labels import Head
 from recloop.settings import PROJECT_DIR, RANKER_CHOICES, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
-from training.bundle import code_commit
 from training.judging.compare import METRICS, VERDICT_HEADS
 
 LOG = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"python -m benchmarks.retraining --data {args.data.split(':')[0]}:DIR --until {given} --to {args.to} "
                 f"--ranker {args.ranker} --out FILE.json"
             ),
-            "commit": code_commit(),
+            **circumstances(),
         }
         found = report(made, warm, Days(args.data), args.to)
         args.out.write_text(json.dumps(facts | found, indent=1) + "\n", encoding="utf-8")

@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks.circumstances import circumstances
 from recloop.cli import run
 from recloop.clock import SystemClock, format_time
 from recloop.errors import ComponentUnavailable
@@ -97,17 +96,6 @@ def measured(url: str, ask: Ask, n_requests: int, n_clients: int) -> dict[str, A
         raise ComponentUnavailable(f"serving at {url} does not answer. Start the stack: make up.")
     quantiles = {f"p{q}_ms": round(float(np.percentile(samples, q)), 2) for q in (50, 95, 99)}
     return {"n": len(samples), **quantiles, "outcomes": dict(outcomes), "samples_ms": [round(s, 3) for s in samples]}
-
-
-def circumstances() -> dict[str, Any]:
-    """Return what a reader needs to judge the numbers."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
-    return {
-        "commit": commit.stdout.strip(),
-        "measured_at": format_time(SystemClock().now()),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-    }
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 import uuid
@@ -20,9 +18,10 @@ from typing import Any
 import numpy as np
 from confluent_kafka import Producer
 
+from benchmarks.circumstances import circumstances
 from jobs.streaming.online_rows import FeastRows
 from recloop.cli import run
-from recloop.clock import SystemClock, format_time
+from recloop.clock import SystemClock
 from recloop.errors import ComponentUnavailable
 from recloop.events import Action, Event
 from recloop.settings import PROJECT_DIR, Settings, load_settings
@@ -119,17 +118,6 @@ def view(mark: str, number: int, *, user_id: str, item_id: str) -> bytes:
         user_id=user_id,
         item_id=item_id,
     ).to_json()
-
-
-def circumstances() -> dict[str, Any]:
-    """Return what a reader needs to judge the numbers."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
-    return {
-        "commit": commit.stdout.strip(),
-        "measured_at": format_time(SystemClock().now()),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-    }
 
 
 if __name__ == "__main__":

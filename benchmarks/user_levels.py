@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.circumstances import circumstances
 from recloop.cli import run
 from recloop.errors import ConfigurationError
 from recloop.head_metrics import auc, group_codes, grouped_auc
 from recloop.labels import Head
 from recloop.ranker import to_logits
-from training.bundle import code_commit
 from training.stacking.row_statistics import sums_before
 
 SHARES = (-0.5, -0.3, -0.15, 0.0, 0.15, 0.3, 0.6, 1.0)
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         heads = measure(args.scores)
         facts = {
             "command": "python -m benchmarks.user_levels --scores FILE.parquet --out FILE.json",
-            "commit": code_commit(),
+            **circumstances(),
         }
         args.out.write_text(json.dumps(facts | {"heads": heads}, indent=1) + "\n", encoding="utf-8")
         print(json.dumps({"report": str(args.out)}))
