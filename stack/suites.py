@@ -30,7 +30,17 @@ STEP_BYTES = 6 * 1024**3
 PYTEST_NO_TESTS = 5
 # Typed with the packages of the environment they run in.
 TYPED = {
-    "core": ["recloop", "jobs/etl", "expectations", "feature_repo", "training", "stack", "demo", "tests/stack"],
+    "core": [
+        "recloop",
+        "jobs/etl",
+        "expectations",
+        "feature_repo",
+        "training",
+        "benchmarks",
+        "stack",
+        "demo",
+        "tests/stack",
+    ],
     "streaming": ["jobs/streaming"],
     "orchestration": ["orchestration", "dags"],
     "serving": ["serving"],
@@ -50,7 +60,9 @@ class Suite:
 
 FLINK_PARITY = "tests/parity/test_flink_*.py"
 DAG_POLICY = "tests/policy/test_dags.py"
-CORE_FOLDERS = ("recloop", "jobs", "expectations", "feature_repo", "training", "stack", "demo", "contracts", "parity")
+CORE_FOLDERS = (
+    "recloop", "jobs", "expectations", "feature_repo", "training", "benchmarks", "stack", "demo", "contracts", "parity",
+)  # fmt: skip
 # The longest first: those after them fill the time that is left beside them.
 SUITES = (
     # Its stack is its own: it need not share the machine with the servers that the others keep.

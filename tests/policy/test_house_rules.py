@@ -14,8 +14,8 @@ from recloop.tables import Column
 
 SOURCES = [
     path
-    for folder in ("recloop", "jobs", "feature_repo", "expectations", "training", "serving", "dags", "orchestration",
-                   "stack", "demo")
+    for folder in ("recloop", "jobs", "feature_repo", "expectations", "training", "benchmarks", "serving", "dags",
+                   "orchestration", "stack", "demo")
     for path in sorted((PROJECT_DIR / folder).rglob("*.py"))
 ]  # fmt: skip
 COMMANDS = [path for path in SOURCES if 'if __name__ == "__main__"' in path.read_text()]

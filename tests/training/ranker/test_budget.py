@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from math import sqrt
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from recloop.histories import Histories
 from recloop.labels import Head
 from recloop.sequences import ACTION_CODES
 from tests.training.ranker_maker import make_items, make_rows, with_histories
-from tests.training.shown_log import PER_DAY, shown_log, write_log
 from training.ranker import budget
 from training.ranker.budget import Priorities, keep, learn_priorities, newest
 from training.ranker.rows import ItemTable, RankerRows
@@ -195,24 +192,3 @@ def test_budget_for_nothing_is_refused(n: int) -> None:
 def test_priorities_of_other_actions_are_refused() -> None:
     with pytest.raises(TrainingError, match=r"shape \(10,\); expected one for padding and each of click, view,"):
         dataclasses.replace(priorities(), correlations=np.zeros(10))
-
-
-@pytest.mark.slow
-def test_benchmark_writes_each_rule_at_each_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import action_budget
-
-    monkeypatch.setattr(action_budget, "FEW_RESAMPLES", 20)
-    monkeypatch.setenv("RECLOOP_EPOCHS", "1")
-    source, report = write_log(tmp_path / "log", shown_log()), tmp_path / "report.json"
-    days = ["--until", "2024-03-27", "--from", "2024-03-28", "--to", "2024-03-29"]
-    assert action_budget.main(["--data", f"events:{source}", *days, "--out", str(report), "--seed", "5"]) == 0
-    found = json.loads(report.read_text())
-    assert found["command"].startswith("python -m benchmarks.action_budget --data events:DIR --until 2024-03-27")
-    assert found["rows"]["judged"] == 2 * PER_DAY
-    assert found["whole"]["history_bytes"] == 100 * (4 + 3)
-    for n in ("10", "25", "50"):
-        assert set(found[n]) == {"newest", "by click", "by like"}
-        assert [own["history_bytes"] for own in found[n].values()] == [int(n) * 7] * 3
-        assert found[n]["by click"]["click"]["auc"][0] == pytest.approx(
-            found["whole"]["click"]["auc"][0] + found[n]["by click"]["click"]["auc_less_whole"][0], abs=2e-5
-        )

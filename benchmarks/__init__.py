@@ -1,0 +1,1 @@
+"""The commands that make the numbers in the documents, each with the circumstances it ran in."""
