@@ -261,7 +261,7 @@ def untouched_share(
             scores = theirs @ own.T
             for row, seen in enumerate(targets.seen):
                 scores[row, seen] = -np.inf
-            best = np.argpartition(-scores, K, axis=1)[:, :K]
+            best = np.argpartition(-scores, min(K, len(cold)) - 1, axis=1)[:, :K]
             report[f"{space}, {name}"] = round(float(cold[best].mean()), 4)
     return report
 
