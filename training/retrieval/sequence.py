@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from recloop.clock import format_time, from_ms
 from recloop.errors import TrainingError
 from recloop.recommend import Encode
 from recloop.sequences import MAX_ACTIONS
-from training.checkpoint import read_checkpoint, run_identity, write_checkpoint
+from training.checkpoint import run_identity
 from training.data.dataset import TrainingSet
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
 from training.retrieval.warm_start import WarmStart
@@ -118,7 +118,8 @@ def train_sequence(
         LOG.info("the transformer starts from bundle %s, which knows %d of the items", warm.bundle_id, n_known)
     settings = (schedule, seed, len(training_set.items), warm and warm.bundle_id)
     run = run_identity((training, validation), settings) if checkpoint else ""
-    losses, best = _resumed(model, trainer, checkpoint, run, where)
+    kept = trainer.resume(checkpoint, run) if checkpoint else None
+    losses, best = (kept["losses"], kept["best"]) if kept else ([], copy.deepcopy(model.state_dict()))
     while len(losses) < schedule.epochs and not _has_settled(losses):
         trainer.run_epoch(len(losses) + 1)
         losses.append(trainer.loss_of(validation))
@@ -126,9 +127,7 @@ def train_sequence(
         if losses[-1] == min(losses):
             best = copy.deepcopy(model.state_dict())
         if checkpoint:
-            parts: dict[str, Any] = {"model": model, "optimizer": trainer.optimizer, "rates": trainer.rates}
-            state = {name: part.state_dict() for name, part in parts.items()}
-            write_checkpoint(checkpoint, run, {"best": best, "losses": losses, **state})
+            trainer.keep(checkpoint, run, best=best, losses=losses)
     model.load_state_dict(best)
     best_epoch = int(np.argmin(losses)) + 1
     started_from, throughput = warm.bundle_id if warm else None, trainer.meter.to_dict()
@@ -144,20 +143,6 @@ def _start_after(warm: WarmStart, cut_ms: int) -> int:
             f"was done from {validated} on. Train on later data, or without --warm-start."
         )
     return warm.learned_until_ms
-
-
-def _resumed(
-    model: SequenceModel, trainer: SequenceTrainer, checkpoint: Path | None, run: str, device: str
-) -> tuple[list[float], dict[str, Any]]:
-    """Return the losses so far and the best epoch's weights, model and trainer set to go on from there."""
-    state = read_checkpoint(checkpoint, run, device) if checkpoint else None
-    if state is None:
-        return [], copy.deepcopy(model.state_dict())
-    model.load_state_dict(state["model"])
-    trainer.optimizer.load_state_dict(state["optimizer"])
-    trainer.rates.load_state_dict(state["rates"])
-    LOG.info("the transformer goes on after epoch %d of the checkpoint %s", len(state["losses"]), checkpoint)
-    return state["losses"], state["best"]
 
 
 def _has_settled(losses: list[float]) -> bool:

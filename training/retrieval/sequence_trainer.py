@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recloop.errors import TrainingError
+from training.checkpoint import read_checkpoint, write_checkpoint
 from training.retrieval.windows import Windows
 from training.throughput import Meter
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 
     from training.retrieval.sequence_model import SequenceModel
+
+LOG = logging.getLogger(__name__)
 
 FULL_SOFTMAX_ITEMS = 4_000
 """Up to so many items the loss is over the whole catalogue; beyond it, over N_NEGATIVES that a mini-batch shares."""
@@ -68,7 +73,7 @@ class SequenceTrainer:
         All chance comes from the seed and the epoch's number, so that a run can go on where it was cut.
 
         Raises:
-            TrainingError: the loss stopped being a number; the weights are then worthless.
+            TrainingError: the loss or a weight stopped being a number; the weights are then worthless.
         """
         import torch
 
@@ -82,17 +87,17 @@ class SequenceTrainer:
         for batch in batches:
             with self.meter.step(len(batch)):
                 self._step(batch)
+        for name, weight in self.model.named_parameters():
+            # No loss has seen what the last step made of them.
+            if not bool(torch.isfinite(weight).all()):
+                raise broken(f"weights {name} are no numbers after epoch {epoch}")
 
     def _step(self, batch: NDArray[np.intp]) -> None:
         import torch
 
         loss = self._loss(self._windows.take(batch), sampled=len(self._chances) > FULL_SOFTMAX_ITEMS)
         if not bool(torch.isfinite(loss)):
-            raise TrainingError(
-                f"the transformer's loss became {loss.item()}; the last good model stays, the checkpoint is as the "
-                "last good epoch left it, and nothing is registered. Look for numbers out of range in the training "
-                "set, or lower the learning rate."
-            )
+            raise broken(f"loss became {loss.item()}")
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -100,7 +105,11 @@ class SequenceTrainer:
         self.rates.step()
 
     def loss_of(self, windows: Windows) -> float:
-        """Return the loss per target over the whole catalogue, dropout off."""
+        """Return the loss per target over the whole catalogue, dropout off.
+
+        Raises:
+            TrainingError: it is no number.
+        """
         import torch
 
         self.model.eval()
@@ -111,7 +120,27 @@ class SequenceTrainer:
                 n_targets = int((part.targets > 0).sum())
                 total += float(self._loss(part, sampled=False)) * n_targets
                 n += n_targets
-        return total / max(n, 1)
+        loss = total / max(n, 1)
+        if not math.isfinite(loss):
+            raise broken(f"validation loss became {loss}")
+        return loss
+
+    def keep(self, checkpoint: Path, run: str, **progress: Any) -> None:
+        """Write all that the next epoch depends on, and the caller's own progress."""
+        write_checkpoint(checkpoint, run, progress | {name: part.state_dict() for name, part in self._parts().items()})
+
+    def resume(self, checkpoint: Path, run: str) -> dict[str, Any] | None:
+        """Set model, optimiser and rates as `keep` left them; return the progress, or None where this run left none."""
+        state = read_checkpoint(checkpoint, run, self._device)
+        if state is None:
+            return None
+        for name, part in self._parts().items():
+            part.load_state_dict(state.pop(name))
+        LOG.info("the transformer goes on from the checkpoint %s", checkpoint)
+        return state
+
+    def _parts(self) -> dict[str, Any]:
+        return {"model": self.model, "optimizer": self.optimizer, "rates": self.rates}
 
     def _loss(self, windows: Windows, *, sampled: bool) -> torch.Tensor:
         import torch
@@ -146,3 +175,11 @@ def like_lengths(lengths: NDArray[Any], batch_size: int, generator: np.random.Ge
     order = np.argsort(lengths + generator.random(len(lengths)), kind="stable")
     batches = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
     return [batches[place] for place in generator.permutation(len(batches))]
+
+
+def broken(what: str) -> TrainingError:
+    """Return the error of a training whose numbers are none; nothing is kept of the epoch that broke them."""
+    return TrainingError(
+        f"the transformer's {what}; the last good model stays, the checkpoint is as the last good epoch left it, and "
+        "nothing is registered. Look for numbers out of range in the training set, or lower the learning rate."
+    )

@@ -125,6 +125,51 @@ def test_run_that_was_cut_goes_on_to_what_it_would_have_been(
     np.testing.assert_allclose(resumed.item_vectors(), whole.item_vectors(), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("table", "value", "message"),
+    [
+        ("items", float("nan"), "weights items.weight are no numbers after epoch 2"),
+        # its last row is for ages of years, which no loss here looks at
+        ("gaps", float("inf"), "weights gaps.weight are no numbers after epoch 2"),
+        ("items", 1e30, "validation loss became (nan|inf)"),
+    ],
+)
+def test_last_step_of_an_epoch_that_breaks_the_weights_stops_the_run_and_leaves_the_checkpoint(
+    training_set: TrainingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, value: float, message: str
+) -> None:
+    import torch
+
+    from training.retrieval.sequence_trainer import SequenceTrainer
+
+    def fit(checkpoint: Path | None = None) -> Any:
+        return train_sequence(training_set, epochs=3, seed=3, device="cpu", checkpoint=checkpoint)
+
+    whole, learn, run_epoch = fit(), SequenceTrainer._step, SequenceTrainer.run_epoch
+    checkpoint, asked, kept = tmp_path / "sequence.pt", list[int](), list[bytes]()
+
+    def breaking(self: SequenceTrainer, batch: Any) -> None:
+        learn(self, batch)
+        if self.rates.last_epoch == 2 * -(-self._per_epoch // self._batch_size):
+            kept.append(checkpoint.read_bytes())
+            with torch.no_grad():
+                getattr(self.model, table).weight[-1] = value
+
+    def noted(self: SequenceTrainer, epoch: int) -> None:
+        asked.append(epoch)
+        run_epoch(self, epoch)
+
+    monkeypatch.setattr(SequenceTrainer, "_step", breaking)
+    with pytest.raises(TrainingError, match=f"{message}; the last good model stays"):
+        fit(checkpoint)
+    assert [checkpoint.read_bytes()] == kept
+    monkeypatch.setattr(SequenceTrainer, "_step", learn)
+    monkeypatch.setattr(SequenceTrainer, "run_epoch", noted)
+    resumed = fit(checkpoint)
+    assert asked == [2, 3]
+    assert resumed.losses == whole.losses
+    assert (resumed.item_vectors() == whole.item_vectors()).all()
+
+
 def test_sampled_loss_learns_too(training_set: TrainingSet, result: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.retrieval.sequence_trainer.FULL_SOFTMAX_ITEMS", 10)
     monkeypatch.setattr("training.retrieval.sequence_trainer.N_NEGATIVES", 40)
