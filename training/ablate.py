@@ -27,7 +27,6 @@ import numpy as np
 
 from recloop import cli
 from recloop.clock import format_time, from_ms
-from recloop.errors import ConfigurationError
 from recloop.settings import DEVICE_CHOICES, Settings, load_settings
 from recloop.sources import FORMS
 from training.bundle import code_commit, ranking_features
@@ -41,6 +40,7 @@ from training.judging.ledger import markdown
 from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS, score_hybrid, score_ranker
 from training.judging.spans import read_sets
 from training.judging.tree_variants import FULL, VARIANTS, grow, kept_columns
+from training.reports import check_writable, write_report
 from training.stacking.gather import stack_rows
 from training.stacking.row_statistics import RowStatistics
 from training.stacking.rows import Rows, example_rows, with_extras
@@ -55,12 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        for file in (args.report, args.markdown):
-            if file is not None and not file.parent.is_dir():
-                raise ConfigurationError(f"{file} cannot be written: {file.parent} is no folder. Make it first.")
+        check_writable(args.report, args.markdown)
         given = {name: getattr(args, name) for name in ("epochs", "device", "seed") if getattr(args, name) is not None}
         report = run(args, Settings.model_validate(load_settings().model_dump() | given))
-        args.report.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_report(args.report, report)
         if args.markdown is not None:
             args.markdown.write_text(markdown(report), encoding="utf-8")
         verdicts = {name: found["verdict"]["says"] for name, found in report["variants"].items()}

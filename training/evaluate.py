@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recloop import cli
-from recloop.errors import ConfigurationError
 from recloop.recommend import Recommender
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
@@ -31,6 +29,7 @@ from training.judging.heads import head_report, judged_rows, score_rows
 from training.judging.slates import BY_SEGMENT, MODEL, POPULARITY, Slates, judge_slates
 from training.judging.source import evaluate_source
 from training.registry import find_bundle
+from training.reports import check_writable, write_report
 from training.scoring import load_bundle
 
 __all__ = ["BY_SEGMENT", "MODEL", "POPULARITY", "Evaluation", "evaluate", "evaluate_bundle", "main"]
@@ -58,12 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        _check_folders(args.report, args.scores)
+        check_writable(args.report, args.scores)
         settings = load_settings()
         with TemporaryDirectory(prefix="bundle-") as folder:
             recommender = load_bundle(find_bundle(args.bundle, Path(folder), settings))
         report = _report(recommender, args, settings)
-        args.report.write_text(json.dumps(_defined(report), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_report(args.report, report)
         heads = {head: {name: found[name] for name in ("auc", "gauc")} for head, found in report["heads"].items()}
         print(json.dumps({"heads": heads, "report": str(args.report)}))
         return 0
@@ -95,25 +94,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def _check_folders(*files: Path | None) -> None:
-    # Before the minutes that an evaluation takes, not after them.
-    for file in files:
-        if file is not None and not file.parent.is_dir():
-            raise ConfigurationError(f"{file} cannot be written: {file.parent} is no folder. Make it first.")
-
-
 def _report(recommender: Recommender, args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     if args.data is None:
         return evaluate(recommender, read_training_set(args.training_set), settings=settings).to_dict()
     source = open_source(args.data, downloads=settings.var_dir / "data")
     return evaluate_source(recommender, source, start=args.start, end=args.end, settings=settings, scores=args.scores)
-
-
-def _defined(report: Any) -> Any:
-    """Return the report with None for what is not defined, as the novelty of slates that are all empty."""
-    if isinstance(report, dict):
-        return {name: _defined(part) for name, part in report.items()}
-    return None if isinstance(report, float) and math.isnan(report) else report
 
 
 def evaluate_bundle(bundle: Path, training_set: Path, *, settings: Settings) -> Evaluation:
