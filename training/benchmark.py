@@ -1,11 +1,19 @@
 """Compare the models with what others published, on the same files and by the same protocol.
 
-next-item: full-catalogue ranking of each user's held-back item. In: lines of `user item` in time order, plain or .gz,
-and a test file with one item per user: `user item` lines, or the items alone in the order of the training file's users;
-without a test file the last item of each user in the training file is held back for it.
-Each user's last training item chooses the epoch; with --refit the model then learns anew, from those items too.
-Out: a JSON report with hr@{1,5,10}, ndcg@{5,10}, seconds and peak memory, and the curve of the epochs.
+next-item: rank the whole catalogue for each user's held-back item, less what the user had.
 Run: python -m training.benchmark next-item --train FILE [--test FILE] --report FILE.json [--size large --refit]
+
+--train has lines `user item`, each user's in time order. --test names the held-back items, in one of two forms:
+- lines `user item`, each user once. Users of --train who are not named are learned from and not ranked for; a user
+  whom --train does not have is an error.
+- one item a line, for every user of --train: line n belongs to the n-th user, in the order in which --train first
+  names them.
+Without --test the last item of each user in --train is held back for it. Files whose names end in .gz are unpacked.
+Each user's last training item chooses the epoch; with --refit the model then learns anew, from those items too.
+
+The report has hr@{1,5,10}, ndcg@{5,10}, seconds and peak memory, and the curve of the epochs. It counts `users_ranked`
+and, in `targets_unseen`, the held-back items that training never saw: they stay in the denominator and rank last,
+below every cut.
 """
 
 from __future__ import annotations
@@ -21,9 +29,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recloop import cli
+from recloop.errors import TrainingError
 from recloop.settings import DEVICE_CHOICES, load_settings
 from training.costs import peak_memory_mb
-from training.retrieval.item_sequences import read_sequences, read_targets
+from training.reports import check_writable, write_report
+from training.retrieval.item_sequences import ItemSequences, read_sequences, read_targets
 
 if TYPE_CHECKING:
     from training.retrieval.next_item import Recipe
@@ -32,14 +42,40 @@ EPOCHS, PATIENCE = 40, 8
 SIZES = ("base", "large")
 
 
+LEAST_ITEMS = 3
+"""A step from one item to the next to learn from, and one more item to choose the epoch."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m training.benchmark", description=__doc__)
+    args = _parse(argv)
+
+    def command() -> int:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        check_writable(args.report)
+        report = run_next_item(args)
+        write_report(args.report, report)
+        print(json.dumps({name: value for name, value in report.items() if name != "curve"}))
+        return 0
+
+    return cli.run(command)
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m training.benchmark", description=__doc__, formatter_class=as_written
+    )
     names = parser.add_subparsers(dest="name", required=True)
-    next_item = names.add_parser("next-item", help="rank the whole catalogue for each user's held-back item")
-    next_item.add_argument("--train", type=Path, required=True, help="`user item` a line, in time order; .gz is read")
-    next_item.add_argument("--test", type=Path, help="one held-back item per user (default: the last of --train)")
-    next_item.add_argument("--report", type=Path, required=True, help="JSON file to write")
+    next_item = names.add_parser(
+        "next-item", help="rank the whole catalogue for each user's held-back item",
+        description=__doc__, formatter_class=as_written,
+    )  # fmt: skip
+    next_item.add_argument("--train", type=Path, required=True, metavar="FILE", help="lines `user item` in time order")
+    next_item.add_argument(
+        "--test", type=Path, metavar="FILE", help="one held-back item per user (default: the last of --train)"
+    )
+    next_item.add_argument("--report", type=Path, required=True, metavar="FILE", help="JSON file to write")
     next_item.add_argument(
         "--size",
         choices=SIZES,
@@ -53,15 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     next_item.add_argument("--device", choices=DEVICE_CHOICES, default="auto")
     next_item.add_argument("--seed", type=int, help="default: RECLOOP_SEED")
     args = parser.parse_args(argv)
-
-    def command() -> int:
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        report = run_next_item(args)
-        args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        print(json.dumps({name: value for name, value in report.items() if name != "curve"}))
-        return 0
-
-    return cli.run(command)
+    if args.epochs < 1:
+        next_item.error(f"--epochs is {args.epochs}; expected 1 or more, an untrained model is not ranked with")
+    if args.seed is not None and args.seed < 0:
+        next_item.error(f"--seed is {args.seed}; expected 0 or more")
+    return args
 
 
 def recipe_of(size: str, epochs: int) -> Recipe:
@@ -75,21 +107,30 @@ def recipe_of(size: str, epochs: int) -> Recipe:
 
 
 def run_next_item(args: argparse.Namespace) -> dict[str, Any]:
-    """Train on one file, rank the targets of the other, return the report."""
+    """Train on one file, rank the targets of the other, return the report.
+
+    Raises:
+        SourceError: a file cannot be read, or is not what `--help` says.
+        TrainingError: no history is long enough to learn from, or the numbers of the model became none.
+    """
     from training.retrieval.next_item import fit, measure, rank_targets, refit
     from training.retrieval.sequence import choose_device
 
     started, cpu_started = time.monotonic(), time.process_time()
     sequences = read_sequences(args.train)
-    sequences, targets = (sequences, read_targets(args.test, sequences)) if args.test else sequences.held_back()
+    _check_lengths(args, sequences)
+    ranked, targets = read_targets(args.test, sequences) if args.test else sequences.held_back()
+    learned = sequences if args.test else ranked
     device = choose_device(args.device)
     seed = load_settings().seed if args.seed is None else args.seed
     recipe = recipe_of(args.size, args.epochs)
-    fitted = fit(sequences, recipe, patience=PATIENCE, seed=seed, device=device)
+    fitted = fit(learned, recipe, patience=PATIENCE, seed=seed, device=device)
     model = fitted.model
     if args.refit:
-        model = refit(sequences, recipe, epochs=fitted.best.epoch, seed=seed, device=device)
-    return measure(rank_targets(model, sequences, targets)) | {
+        model = refit(learned, recipe, epochs=fitted.best.epoch, seed=seed, device=device)
+    figures = measure(rank_targets(model, ranked, targets))
+    return {
+        **figures,
         "seconds": round(time.monotonic() - started, 1),
         "cpu_seconds": round(time.process_time() - cpu_started, 1),
         "peak_memory_mb": peak_memory_mb(),
@@ -98,10 +139,24 @@ def run_next_item(args: argparse.Namespace) -> dict[str, Any]:
         "size": args.size,
         "refit": args.refit,
         "users": len(sequences.user_ids),
+        "users_ranked": len(targets),
+        "targets_unseen": int((targets < 0).sum()),
         "items": len(sequences.item_ids),
         "throughput": dict(fitted.throughput),
-        "curve": [asdict(figures) for figures in fitted.curve],
+        "curve": [asdict(epoch) for epoch in fitted.curve],
     }
+
+
+def _check_lengths(args: argparse.Namespace, sequences: ItemSequences) -> None:
+    """Refuse histories that leave nothing to learn from, where an untrained model would be reported."""
+    longest, needed = max(map(len, sequences.items)), LEAST_ITEMS if args.test else LEAST_ITEMS + 1
+    if longest < needed:
+        raise TrainingError(
+            f"{args.train} has {len(sequences.user_ids)} users, and the longest history has {longest} items; expected "
+            f"one with {needed} at least: two to learn from, one to choose the epoch"
+            f"{'' if args.test else ', and without --test one to rank'}. Give a file with longer histories"
+            f"{'' if args.test else ', or the items to rank by --test'}."
+        )
 
 
 if __name__ == "__main__":

@@ -1,41 +1,126 @@
-"""The benchmark command: what its report holds, and that a bad file stops it before anything is written."""
+"""The benchmark command: what its report holds and that bad input stops it at once."""
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from training.benchmark import main
 
 LINES = [(user, (user + step) % 12) for user in range(40) for step in range(6)]
+TRAIN, LAST = [pair for place, pair in enumerate(LINES) if place % 6 < 5], LINES[5::6]
+CUTS = ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10")
 
 
-def write(path: Path, lines: list[tuple[int, int]]) -> str:
-    path.write_text("".join(f"{user} {item}\n" for user, item in lines))
+def write(path: Path, lines: Iterable[Iterable[Any]]) -> str:
+    path.write_text("".join(" ".join(map(str, line)) + "\n" for line in lines))
     return str(path)
 
 
+def run(folder: Path, *options: str) -> int:
+    return main(["next-item", "--report", str(folder / "report.json"), "--epochs", "2", "--seed", "5", *options])
+
+
+def report_of(folder: Path, *options: str) -> dict[str, Any]:
+    assert run(folder, *options) == 0
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return found
+
+
+def figures(report: dict[str, Any]) -> list[float]:
+    return [report[cut] for cut in CUTS]
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> str:
+    return write(tmp_path / "train.txt", TRAIN)
+
+
 @pytest.mark.slow
-def test_report_is_the_same_whether_the_last_items_come_apart_or_are_held_back(tmp_path: Path) -> None:
+def test_report_is_the_same_in_every_form_of_the_held_back_items(train: str, tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.txt", LINES)
-    train = write(tmp_path / "train.txt", [pair for place, pair in enumerate(LINES) if place % 6 < 5])
-    test = write(tmp_path / "test.txt", LINES[5::6])
-    reports = []
-    for options in (["--train", whole], ["--train", train, "--test", test]):
-        report = tmp_path / "report.json"
-        assert main(["next-item", *options, "--report", str(report), "--epochs", "2", "--seed", "5"]) == 0
-        reports.append(json.loads(report.read_text()))
-    figures = [{name: value for name, value in report.items() if "@" in name} for report in reports]
-    assert figures[0] == pytest.approx(figures[1], abs=1e-6)
-    assert figures[0].keys() == {"hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10"}
+    by_user = write(tmp_path / "by-user.txt", reversed(LAST))
+    in_order = write(tmp_path / "in-order.txt", [[item] for _, item in LAST])
+    packed = tmp_path / "in-order.txt.gz"
+    packed.write_bytes(gzip.compress(Path(in_order).read_bytes()))
+    forms = [["--train", whole], *(["--train", train, "--test", test] for test in (by_user, in_order, str(packed)))]
+    reports = [report_of(tmp_path, *options) for options in forms]
+    assert all(figures(report) == figures(reports[0]) for report in reports)
     assert {"seconds", "cpu_seconds", "peak_memory_mb", "device", "curve"} <= reports[0].keys()
+    counts = [(report["users"], report["users_ranked"], report["targets_unseen"]) for report in reports]
+    assert counts == [(40, 40, 0)] * 4
 
 
-def test_bad_file_is_one_message_and_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "train.txt").write_text("1 2 3\n")
-    report = tmp_path / "report.json"
-    assert main(["next-item", "--train", str(tmp_path / "train.txt"), "--report", str(report)]) == 1
-    assert "train.txt line 1: found '1 2 3', expected `user item`." in capsys.readouterr().err
-    assert not report.exists()
+@pytest.mark.slow
+def test_users_who_are_not_named_are_not_ranked_and_unseen_items_stay_in_the_denominator(
+    train: str, tmp_path: Path
+) -> None:
+    some = report_of(tmp_path, "--train", train, "--test", write(tmp_path / "some.txt", LAST[:10]))
+    unseen = [*LAST[:10], *((user, "never") for user, _ in LAST[10:30])]
+    more = report_of(tmp_path, "--train", train, "--test", write(tmp_path / "more.txt", unseen))
+    assert (some["users"], some["users_ranked"], some["targets_unseen"]) == (40, 10, 0)
+    assert (more["users"], more["users_ranked"], more["targets_unseen"]) == (40, 30, 20)
+    assert some["hr@10"] > 0
+    # Twenty misses beside the same ten ranks.
+    assert figures(more) == pytest.approx([10 / 30 * figure for figure in figures(some)])
+
+
+@pytest.mark.parametrize(
+    ("lines", "test", "message"),
+    [
+        (["1 2 3"], None, "train.txt line 1: found '1 2 3', expected `user item`."),
+        (["1 5", "2 5"], None, "has 2 users, and the longest history has 1 items; expected one with 4 at least"),
+        (["1 5", "1 6", "1 7"], None, "one with 4 at least: two to learn from, one to choose the epoch, and without"),
+        (["1 5", "1 6", "2 5"], ["1 7"], "the longest history has 2 items; expected one with 3 at least"),
+        (["1 5", "1 6", "1 7", "2 5"], ["5"], "test.txt has 1 items, the training file has 2 users; expected one item"),
+        (["1 5", "1 6", "1 7"], ["2 5"], "test.txt line 1: user 2 is not in the training file"),
+        (["1 5", "1 6", "1 7"], ["1 5", "1 6"], "test.txt line 2: user 1 has an item already, 5. Keep one."),
+    ],
+)
+def test_bad_file_is_one_message_and_no_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[str], test: list[str] | None, message: str
+) -> None:
+    options = ["--train", write(tmp_path / "train.txt", [[line] for line in lines])]
+    if test is not None:
+        options += ["--test", write(tmp_path / "test.txt", [[line] for line in test])]
+    assert run(tmp_path, *options) == 1
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("report*"))
+
+
+@pytest.mark.parametrize("broken", ["train", "test"])
+def test_damaged_archive_is_one_message(
+    train: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: str
+) -> None:
+    path = tmp_path / "damaged.txt.gz"
+    packed = gzip.compress(Path(train).read_bytes())
+    path.write_bytes(packed[:60] + bytes([packed[60] ^ 255]) + packed[61:])
+    options = {"train": ["--train", str(path)], "test": ["--train", train, "--test", str(path)]}
+    assert run(tmp_path, *options[broken]) == 1
+    assert "SourceError: " + str(path) + " cannot be read to its end" in capsys.readouterr().err
+
+
+def test_report_that_could_not_be_written_is_said_before_the_files_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "mistyped", "--train", str(tmp_path / "train.txt")) == 1
+    assert "mistyped is no folder. Make it first." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--epochs", "0"], "--epochs is 0; expected 1 or more"), (["--seed", "-1"], "--seed is -1; expected 0 or more")],
+)
+def test_untrained_models_and_seeds_that_are_none_are_refused(
+    train: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run(tmp_path, "--train", train, *options)
+    assert message in capsys.readouterr().err

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -137,7 +138,8 @@ def make_windows(sequences: ItemSequences, *, length: int) -> Windows:
 def rank_targets(model: SequenceModel, sequences: ItemSequences, targets: Rows) -> NDArray[np.float64]:
     """Return the rank of each user's target among the items the user has not had, 0 at the top.
 
-    Ties count half, so that a model that scores everything alike gains nothing. A target of -1 ranks last.
+    Ties count half, so that a model that scores everything alike gains nothing. A target of -1, which no model can
+    name, ranks infinitely low: it is no hit even in a catalogue of few items.
     """
     import torch
 
@@ -169,7 +171,7 @@ def rank_of(scores: NDArray[np.float32], target: int, had: Rows) -> float:
     0.5
     """
     if target < 0:
-        return float(len(scores))
+        return math.inf
     allowed = np.ones(len(scores), dtype=bool)
     allowed[had] = False
     allowed[target] = False

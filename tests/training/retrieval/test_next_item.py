@@ -26,7 +26,13 @@ def test_had_items_do_not_compete_and_ties_count_half() -> None:
     assert rank_of(scores, 2, np.array([0])) == 1.5
     assert rank_of(scores, 2, np.array([0, 3, 4])) == 0
     assert rank_of(scores, 0, np.array([0])) == 0
-    assert rank_of(scores, -1, np.array([0])) == 5
+    assert rank_of(scores, -1, np.array([0])) == np.inf
+
+
+def test_item_that_training_never_saw_is_no_hit_in_the_smallest_catalogue() -> None:
+    assert measure(np.array([rank_of(np.array([1.0, 2.0]), -1, np.array([0]))])) == dict.fromkeys(
+        ("hr@1", "hr@5", "hr@10", "ndcg@5", "ndcg@10"), 0.0
+    )
 
 
 def test_figures_are_the_sums_by_hand() -> None:
