@@ -14,6 +14,9 @@ Each user's last training item chooses the epoch; with --refit the model then le
 The report has hr@{1,5,10}, ndcg@{5,10}, seconds and peak memory, and the curve of the epochs. It counts `users_ranked`
 and, in `targets_unseen`, the held-back items that training never saw: they stay in the denominator and rank last,
 below every cut.
+
+After each epoch the model is kept beside the report, in FILE.json.checkpoints, until the report is written: the same
+command goes on from there after it was stopped. Seconds and memory count what was spent before, up to that epoch.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 from recloop import cli
 from recloop.errors import TrainingError
 from recloop.settings import DEVICE_CHOICES, load_settings
-from training.costs import peak_memory_mb
+from training.costs import RunCosts
 from training.reports import check_writable, write_report
 from training.retrieval.item_sequences import ItemSequences, read_sequences, read_targets
 
@@ -53,8 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_writable(args.report)
-        report = run_next_item(args)
+        checkpoints = args.report.with_name(f"{args.report.name}.checkpoints")
+        report = run_next_item(args, checkpoints)
         write_report(args.report, report)
+        shutil.rmtree(checkpoints, ignore_errors=True)
         print(json.dumps({name: value for name, value in report.items() if name != "curve"}))
         return 0
 
@@ -106,7 +111,7 @@ def recipe_of(size: str, epochs: int) -> Recipe:
     return Recipe(Shape(), epochs)
 
 
-def run_next_item(args: argparse.Namespace) -> dict[str, Any]:
+def run_next_item(args: argparse.Namespace, checkpoints: Path) -> dict[str, Any]:
     """Train on one file, rank the targets of the other, return the report.
 
     Raises:
@@ -116,7 +121,7 @@ def run_next_item(args: argparse.Namespace) -> dict[str, Any]:
     from training.retrieval.next_item import fit, measure, rank_targets, refit
     from training.retrieval.sequence import choose_device
 
-    started, cpu_started = time.monotonic(), time.process_time()
+    costs = RunCosts()
     sequences = read_sequences(args.train)
     _check_lengths(args, sequences)
     ranked, targets = read_targets(args.test, sequences) if args.test else sequences.held_back()
@@ -124,16 +129,19 @@ def run_next_item(args: argparse.Namespace) -> dict[str, Any]:
     device = choose_device(args.device)
     seed = load_settings().seed if args.seed is None else args.seed
     recipe = recipe_of(args.size, args.epochs)
-    fitted = fit(learned, recipe, patience=PATIENCE, seed=seed, device=device)
+    fitted = fit(
+        learned, recipe, patience=PATIENCE, seed=seed, device=device, checkpoint=checkpoints / "fit.pt", costs=costs
+    )
     model = fitted.model
     if args.refit:
-        model = refit(learned, recipe, epochs=fitted.best.epoch, seed=seed, device=device)
+        model = refit(
+            learned, recipe, epochs=fitted.best.epoch, seed=seed, device=device,
+            checkpoint=checkpoints / "refit.pt", costs=costs,
+        )  # fmt: skip
     figures = measure(rank_targets(model, ranked, targets))
     return {
         **figures,
-        "seconds": round(time.monotonic() - started, 1),
-        "cpu_seconds": round(time.process_time() - cpu_started, 1),
-        "peak_memory_mb": peak_memory_mb(),
+        **costs.to_dict(),
         "device": device,
         "seed": seed,
         "size": args.size,

@@ -35,6 +35,27 @@ class Stopwatch:
         LOG.info("%s took %.1f s; %.0f MB held, %.0f MB at most so far", name, self.seconds[name], held, most)
 
 
+class RunCosts:
+    """Seconds and most memory of a run, with what it took in earlier processes until the checkpoint it goes on from."""
+
+    def __init__(self) -> None:
+        self._started, self._cpu_started = time.monotonic(), time.process_time()
+        self._before: Mapping[str, float] = {}
+
+    def go_on_from(self, before: Mapping[str, float]) -> None:
+        """Take in what `to_dict` gave in an earlier process."""
+        self._before = before
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the costs so far; this process counts from when the object was made."""
+        seconds, cpu_seconds = time.monotonic() - self._started, time.process_time() - self._cpu_started
+        return {
+            "seconds": round(self._before.get("seconds", 0.0) + seconds, 1),
+            "cpu_seconds": round(self._before.get("cpu_seconds", 0.0) + cpu_seconds, 1),
+            "peak_memory_mb": max(self._before.get("peak_memory_mb", 0.0), peak_memory_mb()),
+        }
+
+
 def trim_memory() -> None:
     """Give freed memory back to the system, where the C library can: parts of very different sizes leave gaps."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

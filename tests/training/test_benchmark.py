@@ -1,4 +1,4 @@
-"""The benchmark command: what its report holds and that bad input stops it at once."""
+"""The benchmark command: what its report holds, that bad input stops it at once, and that a stopped run goes on."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def run(folder: Path, *options: str) -> int:
 
 def report_of(folder: Path, *options: str) -> dict[str, Any]:
     assert run(folder, *options) == 0
+    assert not (folder / "report.json.checkpoints").exists()
     found: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return found
 
@@ -124,3 +125,34 @@ def test_untrained_models_and_seeds_that_are_none_are_refused(
     with pytest.raises(SystemExit):
         run(tmp_path, "--train", train, *options)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stopped_at", "epochs"), [(2, [1, 2, 2, 1, 2]), (4, [1, 2, 1, 2, 2])])
+def test_run_that_was_stopped_ends_with_the_report_it_would_have_had(
+    train: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_at: int, epochs: list[int]
+) -> None:
+    from training.retrieval.sequence_trainer import SequenceTrainer
+
+    options = ["--train", train, "--refit"]
+    whole = report_of(tmp_path, *options)
+    (tmp_path / "report.json").unlink()
+    run_epoch, begun = SequenceTrainer.run_epoch, list[int]()
+
+    def stopping(self: SequenceTrainer, epoch: int) -> None:
+        begun.append(epoch)
+        if len(begun) == stopped_at:
+            raise KeyboardInterrupt
+        run_epoch(self, epoch)
+
+    monkeypatch.setattr(SequenceTrainer, "run_epoch", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, *options)
+    assert list((tmp_path / "report.json.checkpoints").iterdir())
+    assert not (tmp_path / "report.json").exists()
+    resumed = report_of(tmp_path, *options)
+    # Two epochs choose, two learn anew; the one that was stopped is begun again, no other.
+    assert begun == epochs
+    told = [*CUTS, "users_ranked", "targets_unseen", "seed", "refit"]
+    assert [resumed[name] for name in told] == [whole[name] for name in told]
+    assert [epoch["ndcg_at_10"] for epoch in resumed["curve"]] == [epoch["ndcg_at_10"] for epoch in whole["curve"]]

@@ -12,18 +12,21 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.checkpoint import run_identity
+from training.costs import RunCosts
 from training.retrieval.item_sequences import ItemSequences, Rows
+from training.retrieval.sequence_trainer import Schedule, SequenceTrainer, broken
 from training.retrieval.windows import Windows
 
 if TYPE_CHECKING:
     from training.retrieval.sequence_model import SequenceModel, Shape
-    from training.retrieval.sequence_trainer import SequenceTrainer
 
 LOG = logging.getLogger(__name__)
 HIT_CUTS, NDCG_CUTS = (1, 5, 10), (5, 10)
@@ -68,36 +71,92 @@ class Fit:
         return _best(self.curve)
 
 
-def fit(sequences: ItemSequences, recipe: Recipe, *, patience: int, seed: int, device: str) -> Fit:
-    """Train until `patience` epochs brought nothing better on the held-back items, and keep the best epoch."""
+def fit(
+    sequences: ItemSequences,
+    recipe: Recipe,
+    *,
+    patience: int,
+    seed: int,
+    device: str,
+    checkpoint: Path | None = None,
+    costs: RunCosts | None = None,
+) -> Fit:
+    """Train until `patience` epochs brought nothing better on the held-back items, and keep the best epoch.
+
+    After each epoch `checkpoint` holds all that the next depends on, and a run of the same data and settings goes on
+    from there; `costs` then counts what was spent before.
+
+    Raises:
+        TrainingError: a loss, a weight or a score stopped being a number; the checkpoint is as the last good epoch
+            left it.
+    """
     learned, held_back = sequences.held_back()
     trainer = _start(learned, recipe, seed=seed, device=device)
-    model = trainer.model
-    figures: list[EpochFigures] = []
-    seconds, cpu_seconds = 0.0, 0.0
-    best = copy.deepcopy(model.state_dict())
-    for epoch in range(1, recipe.epochs + 1):
-        started, cpu_started = time.monotonic(), time.process_time()
-        trainer.run_epoch(epoch)
-        seconds, cpu_seconds = seconds + time.monotonic() - started, cpu_seconds + time.process_time() - cpu_started
-        ranks = rank_targets(model, learned, held_back)
-        figures.append(EpochFigures(epoch, ndcg(ranks, 10), hit_rate(ranks, 10), seconds, cpu_seconds))
-        LOG.info("epoch %d: ndcg@10 %.4f, hr@10 %.4f on held-back items, %.0f s", epoch, *_shown(figures[-1]))
-        leader = _best(figures)
-        if leader is figures[-1]:
-            best = copy.deepcopy(model.state_dict())
-        if epoch - leader.epoch >= patience:
-            break
-    model.load_state_dict(best)
-    return Fit(model.eval(), figures, trainer.meter.to_dict())
+    costs = costs or RunCosts()
+    run = run_identity((learned, held_back), (recipe, patience, seed, len(sequences.item_ids)))
+    kept = _resumed(trainer, checkpoint, run, costs)
+    curve = [EpochFigures(**figures) for figures in kept.get("curve", ())]
+    best = kept.get("best") or copy.deepcopy(trainer.model.state_dict())
+    while len(curve) < recipe.epochs and not _has_settled(curve, patience):
+        curve.append(_run_epoch(trainer, curve, learned, held_back))
+        if _best(curve) is curve[-1]:
+            best = copy.deepcopy(trainer.model.state_dict())
+        if checkpoint:
+            figures = [asdict(own) for own in curve]
+            trainer.keep(checkpoint, run, best=best, curve=figures, costs=costs.to_dict())
+    trainer.model.load_state_dict(best)
+    return Fit(trainer.model.eval(), curve, trainer.meter.to_dict())
 
 
-def refit(sequences: ItemSequences, recipe: Recipe, *, epochs: int, seed: int, device: str) -> SequenceModel:
-    """Train anew on all items, those that chose the epoch too, and stop after so many epochs of the recipe's."""
+def refit(
+    sequences: ItemSequences,
+    recipe: Recipe,
+    *,
+    epochs: int,
+    seed: int,
+    device: str,
+    checkpoint: Path | None = None,
+    costs: RunCosts | None = None,
+) -> SequenceModel:
+    """Train anew on all items, those that chose the epoch too, and stop after so many epochs of the recipe's.
+
+    See `fit` for the checkpoint and errors.
+    """
     trainer = _start(sequences, recipe, seed=seed, device=device)
-    for epoch in range(1, epochs + 1):
+    costs = costs or RunCosts()
+    run = run_identity((sequences,), (recipe, epochs, seed, len(sequences.item_ids)))
+    done = _resumed(trainer, checkpoint, run, costs).get("epoch", 0)
+    for epoch in range(done + 1, epochs + 1):
         trainer.run_epoch(epoch)
+        if checkpoint:
+            trainer.keep(checkpoint, run, epoch=epoch, costs=costs.to_dict())
     return trainer.model.eval()
+
+
+def _resumed(trainer: SequenceTrainer, checkpoint: Path | None, run: str, costs: RunCosts) -> dict[str, Any]:
+    kept = trainer.resume(checkpoint, run) if checkpoint else None
+    if kept is None:
+        return {}
+    costs.go_on_from(kept["costs"])
+    return kept
+
+
+def _run_epoch(
+    trainer: SequenceTrainer, curve: Sequence[EpochFigures], learned: ItemSequences, held_back: Rows
+) -> EpochFigures:
+    """Learn from every window once more, and measure; seconds add up to those of the curve so far."""
+    epoch, before = len(curve) + 1, (curve[-1].seconds, curve[-1].cpu_seconds) if curve else (0.0, 0.0)
+    started, cpu_started = time.monotonic(), time.process_time()
+    trainer.run_epoch(epoch)
+    seconds, cpu_seconds = before[0] + time.monotonic() - started, before[1] + time.process_time() - cpu_started
+    ranks = rank_targets(trainer.model, learned, held_back)
+    figures = EpochFigures(epoch, ndcg(ranks, 10), hit_rate(ranks, 10), seconds, cpu_seconds)
+    LOG.info("epoch %d: ndcg@10 %.4f, hr@10 %.4f on held-back items, %.0f s", epoch, *_shown(figures))
+    return figures
+
+
+def _has_settled(curve: Sequence[EpochFigures], patience: int) -> bool:
+    return bool(curve) and curve[-1].epoch - _best(curve).epoch >= patience
 
 
 def _best(figures: Sequence[EpochFigures]) -> EpochFigures:
@@ -108,9 +167,9 @@ def _start(sequences: ItemSequences, recipe: Recipe, *, seed: int, device: str) 
     import torch
 
     from training.retrieval.sequence_model import SequenceModel
-    from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
 
     torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
     windows = make_windows(sequences, length=recipe.shape.max_length)
     model = SequenceModel(len(sequences.item_ids), recipe.shape).to(device)
     schedule = Schedule(recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay, len(windows))
@@ -140,6 +199,9 @@ def rank_targets(model: SequenceModel, sequences: ItemSequences, targets: Rows) 
 
     Ties count half, so that a model that scores everything alike gains nothing. A target of -1, which no model can
     name, ranks infinitely low: it is no hit even in a catalogue of few items.
+
+    Raises:
+        TrainingError: a score is no number; nothing would be above it.
     """
     import torch
 
@@ -157,6 +219,8 @@ def rank_targets(model: SequenceModel, sequences: ItemSequences, targets: Rows) 
             known = (inputs > 0).astype(np.int64)
             parts = (torch.as_tensor(part, device=weight.device) for part in (inputs, known * ACTION, known * GAP))
             scores = (encoder(*parts) @ weight.T).cpu().numpy()
+            if not np.isfinite(scores).all():
+                raise broken("scores of items are no numbers")
             ranks += [
                 rank_of(scores[row], int(target), items)
                 for row, (target, items) in enumerate(zip(targets[first : first + BATCH], own, strict=True))
