@@ -10,6 +10,7 @@ import pytest
 
 from recloop.bundles import Alias, verify
 from recloop.errors import ConfigurationError
+from recloop.labels import Head
 from recloop.metrics import bootstrap_interval
 from recloop.settings import Settings
 from training.evaluate import BY_SEGMENT, MODEL, POPULARITY, Evaluation, evaluate_bundle, main
@@ -55,7 +56,10 @@ def test_command_writes_the_report(trained: tuple[Path, Any], folder: Path, tmp_
     assert main(["--bundle", str(trained[0]), "--training-set", str(folder), "--report", str(report)]) == 0
     found = json.loads(report.read_text())
     assert found["offline"]["model"].keys() == found["offline"]["popularity"].keys()
-    assert set(found["heads"]) == {"click", "like", "hide"}
+    assert set(found["heads"]) == {*Head}
+    # the log has no long view to learn from, and a consumer finds the head all the same
+    assert found["heads"]["long_view"]["auc"] is None
+    assert "has no head long_view" in found["heads"]["long_view"]["note"]
 
 
 def test_report_that_could_not_be_written_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 """Judge a recommender's heads on examples: each scored with what was known at its moment, and compared with what came.
 
 In: a recommender and a training set whose examples it did not learn from. Out: probabilities per head and row, and the
-numbers of a report; a number that is not defined (one class only) is None, and a note says which and why.
+numbers of a report, which `training.judging.head_numbers` describes.
 """
 
 from __future__ import annotations
@@ -13,18 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.head_metrics import (
-    auc,
-    auc_interval,
-    expected_calibration_error,
-    gauc_interval,
-    grouped_auc,
-    log_loss,
-)
 from recloop.labels import Head
 from recloop.recommend import Recommender
 from recloop.tables import Origin
 from training.data.dataset import Ints, TrainingSet
+from training.judging.head_numbers import head_numbers, unmeasured
 from training.judging.slices import measure_slices, slice_masks
 from training.stacking.row_statistics import Moments, RowStatistics
 from training.stacking.rows import example_rows, shown
@@ -76,37 +69,28 @@ def score_rows(recommender: Recommender, training_set: TrainingSet, rows: Ints) 
 
 
 def head_report(scored: ScoredRows, *, seed: int, n_resamples: int = 1_000) -> dict[str, dict[str, Any]]:
-    """Return, per head, AUC and GAUC with their intervals by user, log-loss, calibration error and counts."""
-    return {head: _one_head(scored, head, seed, n_resamples) for head in scored.chances}
+    """Return, for every head, AUC and GAUC with their intervals by user, log-loss, calibration error and counts.
+
+    Of one that the bundle lacks there are the counts alone, and a note.
+    """
+    return {str(head): _one_head(scored, head, seed, n_resamples) for head in Head}
 
 
 def slice_report(scored: ScoredRows, training_set: TrainingSet, *, before_ms: int) -> dict[str, dict[str, Any]]:
-    """Return, per head and slice, rows, positives, AUC and GAUC; small and one-class slices are left out."""
+    """Return, per head and slice, rows, positives, AUC and GAUC; small and one-class slices are left out.
+
+    A head that the bundle lacks has no slices.
+    """
     masks = slice_masks(training_set, scored.rows, before_ms=before_ms)
     users = scored.moments.user_ids
-    return {
-        head: measure_slices(masks, scored.labels[head], chances, users) for head, chances in scored.chances.items()
-    }
+    found: dict[str, dict[str, Any]] = {str(head): {} for head in Head}
+    for head, chances in scored.chances.items():
+        found[head] = measure_slices(masks, scored.labels[head], chances, users)
+    return found
 
 
-def _one_head(scored: ScoredRows, head: str, seed: int, n_resamples: int) -> dict[str, Any]:
-    labels, chances, users = scored.labels[head], scored.chances[head], scored.moments.user_ids
-    intervals = {"auc": auc_interval, "gauc": gauc_interval}
-    numbers: dict[str, Any] = {
-        "auc": auc(labels, chances),
-        "gauc": grouped_auc(labels, chances, users),
-        "log_loss": log_loss(labels, chances),
-        "ece": expected_calibration_error(labels, chances),
-    }
-    for name, interval in intervals.items():
-        found = interval(labels, chances, users, seed=seed, n_resamples=n_resamples)
-        numbers[f"{name}_interval"] = None if np.isnan(found.low) else [found.low, found.high]
-    undefined = [name for name in ("auc", "gauc", "log_loss", "ece") if np.isnan(numbers[name])]
-    numbers |= dict.fromkeys(undefined)
-    numbers |= {"rows": len(labels), "positives": int(labels.sum()), "users": len(set(users))}
-    if undefined:
-        numbers["note"] = (
-            f"{', '.join(undefined)}: not defined, {numbers['positives']} of {len(labels)} rows are positive"
-            + ("." if "auc" in undefined else ", and no user has both a positive and a negative one.")
-        )
-    return numbers
+def _one_head(scored: ScoredRows, head: Head, seed: int, n_resamples: int) -> dict[str, Any]:
+    labels, users = scored.labels[head], scored.moments.user_ids
+    if head not in scored.chances:
+        return unmeasured(labels, users, note=f"the bundle has no head {head}; its model card says why.")
+    return head_numbers(labels, scored.chances[head], users, seed=seed, n_resamples=n_resamples)

@@ -1,8 +1,7 @@
-"""Heads judged on examples: which rows count, what each is scored with, and numbers that are not defined."""
+"""Heads judged on examples: which rows count, what each is scored with, and heads that a bundle lacks."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +14,6 @@ import pytest
 from recloop.bundles import Manifest
 from recloop.catalog import CatalogItem
 from recloop.features import EVERYONE
-from recloop.head_metrics import auc, auc_interval, expected_calibration_error, gauc_interval, grouped_auc
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES, Matrix
 from recloop.recommend import FoldIn, Recommender
@@ -78,8 +76,10 @@ def with_origins(training_set: TrainingSet, origins: Sequence[Origin]) -> Traini
 def scored(labels: Sequence[int], chances: Sequence[float], users: Sequence[str]) -> ScoredRows:
     n = len(labels)
     moments = Moments(np.array(users, dtype=object), np.zeros(n, dtype=np.int64), np.full(n, None), np.arange(n))
+    # each other head has one positive
+    others = {str(head): (np.arange(n) == 0).astype(np.int8) for head in Head}
     return ScoredRows(
-        np.arange(n), moments, {"click": np.array(labels, dtype=np.int8)}, {"click": np.array(chances, dtype=float)}
+        np.arange(n), moments, others | {"click": np.array(labels, dtype=np.int8)}, {"click": np.array(chances)}
     )
 
 
@@ -142,40 +142,15 @@ def test_item_that_the_bundle_lacks_is_scored_by_what_else_is_known(
     assert (found.chances["click"][~unknown] != 0.5).any()
 
 
-def test_report_has_the_metrics_of_the_rows() -> None:
-    generator = np.random.default_rng(1)
-    chances = generator.random(400)
-    labels = (generator.random(400) < chances).astype(int)
-    users = [f"u{row % 40}" for row in range(400)]
-    found = head_report(scored(labels.tolist(), chances.tolist(), users), seed=3, n_resamples=50)["click"]
-    assert found["auc"] == auc(labels, chances)
-    assert found["gauc"] == grouped_auc(labels, chances, users)
-    assert found["ece"] == expected_calibration_error(labels, chances)
-    for name, interval in (("auc", auc_interval), ("gauc", gauc_interval)):
-        expected = interval(labels, chances, users, seed=3, n_resamples=50)
-        assert found[f"{name}_interval"] == [expected.low, expected.high]
-        assert expected.low < found[name] < expected.high
-    assert (found["rows"], found["positives"], found["users"]) == (400, labels.sum(), 40)
-    assert "note" not in found
-
-
-def test_one_class_has_no_auc_and_a_note_says_so() -> None:
-    found = head_report(scored([0, 0, 0, 0], [0.1, 0.2, 0.3, 0.4], ["a", "a", "b", "b"]), seed=3)["click"]
-    assert [found[name] for name in ("auc", "gauc", "auc_interval", "gauc_interval")] == [None] * 4
-    # -(ln .9 + ln .8 + ln .7 + ln .6) / 4
-    assert found["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.7, 0.6]).mean())
-    assert found["note"] == "auc, gauc: not defined, 0 of 4 rows are positive."
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-
-
-def test_users_of_one_class_each_have_an_auc_and_no_gauc() -> None:
-    found = head_report(scored([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.1], ["a", "a", "b", "b"]), seed=3)["click"]
-    # pairs (.3, .1), (.3, .2), (.1, .2) and a tie (.1, .1): 1 + 1 + 0 + 1/2
-    assert found["auc"] == 2.5 / 4
-    assert found["gauc"] is None
-    assert found["note"] == (
-        "gauc: not defined, 2 of 4 rows are positive, and no user has both a positive and a negative one."
-    )
+def test_every_head_is_reported_and_one_that_the_bundle_lacks_says_so() -> None:
+    report = head_report(scored([0, 1, 1, 0], [0.1, 0.9, 0.2, 0.3], ["a", "a", "b", "b"]), seed=3, n_resamples=20)
+    assert [*report] == [*Head]
+    # pairs (.9, .1), (.9, .3), (.2, .1) and (.2, .3), of which the last is wrong
+    assert report["click"]["auc"] == 3 / 4
+    like = report["like"]
+    assert like.keys() == report["click"].keys() | {"note"}
+    assert (like["auc"], like["ece"], like["rows"], like["positives"]) == (None, None, 4, 1)
+    assert like["note"] == "the bundle has no head like; its model card says why."
 
 
 def test_slices_are_reported_per_head(training_set: TrainingSet, recommender: Recommender) -> None:
@@ -183,7 +158,8 @@ def test_slices_are_reported_per_head(training_set: TrainingSet, recommender: Re
     found = slice_report(
         score_rows(recommender, training_set, rows), training_set, before_ms=training_set.split.holdout_ms
     )
-    assert set(found) == {"click"}
+    assert [*found] == [*Head]
+    assert found["like"] == {}
     assert {"surface=home", "surface=search"} <= found["click"].keys()
     home = np.asarray(training_set.examples.surfaces == "home")
     assert found["click"]["surface=home"]["rows"] == home.sum()

@@ -15,6 +15,7 @@ import pytest
 from recloop.bundles import MANIFEST
 from recloop.events import Action, Event
 from recloop.head_metrics import auc, grouped_auc
+from recloop.labels import Head
 from recloop.recommend import Recommender
 from recloop.settings import Settings
 from recloop.sources.base import moment
@@ -87,7 +88,8 @@ def test_both_days_are_judged_and_no_other(judged: tuple[dict[str, Any], dict[st
 
 def test_report_and_scores_say_the_same(judged: tuple[dict[str, Any], dict[str, Any]]) -> None:
     report, scores = judged
-    assert report["heads"].keys() == {"click", "like", "hide"}
+    assert report["heads"].keys() == {*Head}
+    assert report["heads"]["long_view"]["gauc_interval"] is None
     click = report["heads"]["click"]
     assert click["auc"] == auc(scores["click"], scores["click_chance"])
     assert click["gauc"] == grouped_auc(scores["click"], scores["click_chance"], scores["user_id"])
