@@ -1,7 +1,8 @@
 """Offline metrics of heads: labels are 0 or 1, scores or probabilities stand beside them, one per row.
 
-Intervals are percentile bootstraps that draw whole groups (users) with replacement, since rows of one user are not
-independent (Efron and Tibshirani 1993, ch. 8). The same seed and groups draw the same users for every metric.
+Intervals are bootstraps that draw whole groups (users) with replacement, since rows of one user are not independent
+(Efron and Tibshirani 1993, ch. 8): percentiles, where nothing else is said. The same seed and groups draw the same
+users for every metric.
 """
 
 from __future__ import annotations
@@ -78,11 +79,16 @@ def expected_calibration_error(labels: ArrayLike, probabilities: ArrayLike, n_bi
     chance = np.asarray(probabilities, dtype=np.float64)
     if not len(chance):
         return float("nan")
+    gaps = np.bincount(_bins(chance, n_bins), weights=np.asarray(labels, dtype=np.float64) - chance)
+    return float(np.abs(gaps).sum() / len(chance))
+
+
+def _bins(chance: Numbers, n_bins: int) -> Ints:
+    """Return the bin of each row."""
     _, inverse, counts = np.unique(chance, return_inverse=True, return_counts=True)
     past = np.cumsum(counts)
-    bins = ((2 * past - counts - 1) * n_bins // (2 * len(chance)))[inverse]
-    gaps = np.bincount(bins, weights=np.asarray(labels, dtype=np.float64) - chance)
-    return float(np.abs(gaps).sum() / len(chance))
+    bins: Ints = ((2 * past - counts - 1) * n_bins // (2 * len(chance)))[inverse]
+    return bins
 
 
 def auc_interval(
@@ -148,6 +154,54 @@ def gauc_difference_interval(
     return _interval(lambda counts: ours(counts) - theirs(counts), codes, seed, n_resamples, level)
 
 
+def log_loss_interval(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    groups: ArrayLike,
+    *,
+    seed: int,
+    n_resamples: int = N_RESAMPLES,
+    level: float = 0.95,
+) -> Interval:
+    """Return the log-loss of all rows and its interval; NaN three times when empty."""
+    codes = group_codes(groups)
+    statistic = _ratio(np.bincount(codes, weights=log_losses(labels, probabilities)), np.bincount(codes))
+    return _interval(statistic, codes, seed, n_resamples, level)
+
+
+def ece_interval(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    groups: ArrayLike,
+    *,
+    seed: int,
+    n_resamples: int = N_RESAMPLES,
+    level: float = 0.95,
+    n_bins: int = 15,
+) -> Interval:
+    """Return the expected calibration error of all rows, and bounds of the true one in the same bins; NaN when empty.
+
+    The error adds up what chance leaves in each bin, and that of a resample does so twice: no percentile of it comes
+    down to 0, the truth of calibrated probabilities. Two sums of absolute gaps differ by no more than the sum of the
+    gaps' absolute differences; what that is at most in `level` of the resamples is put on either side, cut at 0. So the
+    bounds hold the truth at least as often as `level` says.
+    """
+    codes, chance = group_codes(groups), np.asarray(probabilities, dtype=np.float64)
+    error = expected_calibration_error(labels, chance, n_bins)
+    if not len(chance):
+        return Interval(error, error, error)
+    n = int(codes.max()) + 1
+    places = codes * n_bins + _bins(chance, n_bins)
+    gaps = np.bincount(places, weights=np.asarray(labels) - chance, minlength=n * n_bins).reshape(n, n_bins)
+    rows, whole = np.bincount(codes), gaps.sum(axis=0) / len(chance)
+
+    def distance(counts: Ints) -> float:
+        return float(np.abs(counts @ gaps / (counts * rows).sum() - whole).sum())
+
+    reach = float(np.quantile(_resampled(distance, n, seed, n_resamples), level))
+    return Interval(error, max(0.0, error - reach), error + reach)
+
+
 def group_codes(groups: ArrayLike) -> Ints:
     """Number groups 0, 1, … as they first appear. Hashing them costs a tenth of what sorting strings does.
 
@@ -161,12 +215,17 @@ def group_codes(groups: ArrayLike) -> Ints:
 
 def _interval(statistic: Statistic, codes: Ints, seed: int, n_resamples: int, level: float) -> Interval:
     n = int(codes.max(initial=-1)) + 1
+    low, high = _quantiles(_resampled(statistic, n, seed, n_resamples), level)
+    return Interval(statistic(np.ones(n, dtype=np.int64)), low, high)
+
+
+def _resampled(statistic: Statistic, n: int, seed: int, n_resamples: int) -> Numbers:
+    """Return the statistic of `n_resamples` draws of n groups."""
     generator = np.random.default_rng(seed)
     # Counting n draws gives the multinomial's counts, six times faster than asking for them. One resample at a time
     # stays in the processor's cache, and memory does not grow with their number.
     draws = (np.bincount(generator.integers(n, size=n), minlength=n) for _ in range(n_resamples))
-    low, high = _quantiles(np.array([statistic(counts) for counts in draws]), level)
-    return Interval(statistic(np.ones(n, dtype=np.int64)), low, high)
+    return np.array([statistic(counts) for counts in draws])
 
 
 def _quantiles(values: Numbers, level: float) -> tuple[float, float]:
@@ -195,11 +254,16 @@ def _auc_statistic(labels: ArrayLike, scores: ArrayLike, codes: Ints) -> Statist
 
 
 def _gauc_statistic(labels: ArrayLike, scores: ArrayLike, codes: Ints) -> Statistic:
-    weighted, rows = _group_aucs(labels, scores, codes)
+    return _ratio(*_group_aucs(labels, scores, codes))
+
+
+def _ratio(above: Numbers | Ints, below: Numbers | Ints) -> Statistic:
+    """Return the ratio of two sums over the groups drawn."""
 
     def statistic(counts: Ints) -> float:
-        n_rows = float(counts @ rows)
-        return float(counts @ weighted) / n_rows if n_rows else float("nan")
+        # Not as dot products: BLAS shares those among threads, and waiting for each other takes them ten times longer.
+        divisor = float((counts * below).sum())
+        return float((counts * above).sum()) / divisor if divisor else float("nan")
 
     return statistic
 

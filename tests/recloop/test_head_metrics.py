@@ -15,12 +15,14 @@ from recloop.head_metrics import (
     auc,
     auc_difference_interval,
     auc_interval,
+    ece_interval,
     expected_calibration_error,
     gauc_difference_interval,
     gauc_interval,
     group_codes,
     grouped_auc,
     log_loss,
+    log_loss_interval,
 )
 from recloop.metrics import Interval
 
@@ -38,6 +40,10 @@ def rows(seed: int, n: int = 400, n_groups: int = 40) -> tuple[NDArray[np.int64]
 
 def auc_of(labels: NDArray[np.int64], scores: NDArray[np.float64], groups: list[str]) -> float:
     return auc(labels, scores)
+
+
+def log_loss_of(labels: NDArray[np.int64], chances: NDArray[np.float64], groups: list[str]) -> float:
+    return log_loss(labels, chances)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -129,7 +135,10 @@ def test_calibrated_chances_have_little_error() -> None:
     assert expected_calibration_error(labels, chances * 1.5) == pytest.approx(0.5 / 21, abs=0.002)
 
 
-@pytest.mark.parametrize(("make_interval", "metric"), [(auc_interval, auc_of), (gauc_interval, grouped_auc)])
+@pytest.mark.parametrize(
+    ("make_interval", "metric"),
+    [(auc_interval, auc_of), (gauc_interval, grouped_auc), (log_loss_interval, log_loss_of)],
+)
 def test_interval_is_of_the_metric_with_users_repeated_as_drawn(make_interval: MakeInterval, metric: Metric) -> None:
     labels, scores, groups = rows(4, n=200, n_groups=20)
     names, codes = sorted(set(groups), key=groups.index), group_codes(groups)
@@ -152,6 +161,43 @@ def test_resampled_auc_is_scikit_learns_with_weights() -> None:
     expected = sklearn.metrics.roc_auc_score(labels, scores, sample_weight=counts[codes])
     found = auc_interval(labels, scores, groups, seed=9, n_resamples=1)
     assert (found.low, found.high) == pytest.approx((expected, expected))
+
+
+def test_calibration_error_is_bounded_by_how_far_resampled_gaps_are_from_the_gaps() -> None:
+    # two bins; a and b have a row in each: gaps -.2 and .2, .8 and -.8; c has one in the second, d in the first
+    labels, groups, chances = [0, 1, 1, 0, 0, 0], ["a", "a", "b", "b", "c", "d"], [0.2, 0.8, 0.2, 0.8, 0.8, 0.2]
+    gaps, rows = np.array([[-0.2, 0.2], [0.8, -0.8], [0, -0.8], [-0.2, 0]]), np.array([2, 2, 1, 1])
+    generator, distances = np.random.default_rng(7), []
+    for _ in range(50):
+        drawn = generator.integers(4, size=4)
+        first, second = gaps[drawn].sum(axis=0) / rows[drawn].sum()
+        distances.append(abs(first - 0.4 / 6) + abs(second + 1.4 / 6))
+    found = ece_interval(labels, chances, groups, seed=7, n_resamples=50, level=0.8, n_bins=2)
+    error, reach = (0.4 + 1.4) / 6, np.quantile(distances, 0.8)
+    assert (found.mean, found.low, found.high) == pytest.approx((error, max(error - reach, 0), error + reach))
+
+
+def test_bounds_of_the_calibration_error_hold_the_truth() -> None:
+    generator, users, levels = np.random.default_rng(5), np.repeat(np.arange(150), 8), np.arange(1, 11) / 16
+    missed, told_apart = {0.0: 0, 0.1: 0}, 0
+    for wrong_by in missed:
+        for seed in range(60):
+            chances = generator.choice(levels, len(users))
+            own = np.repeat(generator.choice([-0.05, 0.05], 150), 8)
+            labels = generator.random(len(users)) < chances + wrong_by + own
+            found = ece_interval(labels, chances, users, seed=seed, n_resamples=100)
+            missed[wrong_by] += not found.low <= wrong_by <= found.high
+            told_apart += wrong_by > 0 and found.low > 0
+    # of 60 calibrated ones 3 are expected to look as if they were not, with a standard deviation of 1.7
+    assert missed[0.0] <= 8
+    assert missed[0.1] <= 3
+    assert told_apart >= 57
+
+
+@pytest.mark.parametrize("make_interval", [ece_interval, log_loss_interval])
+def test_loss_and_calibration_of_nothing_have_no_interval(make_interval: MakeInterval) -> None:
+    found = make_interval([], [], [], seed=1)
+    assert np.isnan([found.mean, found.low, found.high]).all()
 
 
 @pytest.mark.parametrize("make_interval", [auc_interval, gauc_interval])

@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.head_metrics import auc, auc_interval, expected_calibration_error, gauc_interval, grouped_auc, log_loss
+from recloop.head_metrics import auc_interval, ece_interval, gauc_interval, log_loss_interval
 from recloop.metrics import Interval
 
-METRICS = ("auc", "gauc", "log_loss", "ece")
-INTERVALS: Mapping[str, Callable[..., Interval]] = {"auc": auc_interval, "gauc": gauc_interval}
+METRICS: Mapping[str, Callable[..., Interval]] = {
+    "auc": auc_interval,
+    "gauc": gauc_interval,
+    "log_loss": log_loss_interval,
+    "ece": ece_interval,
+}
 
 Labels = NDArray[np.int8]
 Users = NDArray[Any]
@@ -26,18 +30,16 @@ def head_numbers(
     labels: Labels, chances: NDArray[np.float64], users: Users, *, seed: int, n_resamples: int
 ) -> dict[str, Any]:
     """Return what the rows say of a head."""
-    values = {
-        "auc": auc(labels, chances),
-        "gauc": grouped_auc(labels, chances, users),
-        "log_loss": log_loss(labels, chances),
-        "ece": expected_calibration_error(labels, chances),
-    }
     found = unmeasured(labels, users)
-    found |= {name: value for name, value in values.items() if not np.isnan(value)}
-    for name, interval in INTERVALS.items():
+    undefined = []
+    for name, interval in METRICS.items():
         own = interval(labels, chances, users, seed=seed, n_resamples=n_resamples)
-        found[_interval(name)] = None if np.isnan(own.low) else [own.low, own.high]
-    undefined = [name for name, value in values.items() if np.isnan(value)]
+        if np.isnan(own.mean):
+            undefined.append(name)
+        else:
+            found[name] = own.mean
+            # None where each resample happened to hold one class only.
+            found[f"{name}_interval"] = None if np.isnan(own.low) else [own.low, own.high]
     if undefined:
         found["note"] = (
             f"{', '.join(undefined)}: not defined, {found['positives']} of {len(labels)} rows are positive"
@@ -48,10 +50,6 @@ def head_numbers(
 
 def unmeasured(labels: Labels, users: Users, *, note: str | None = None) -> dict[str, Any]:
     """Return the counts, and None for each number."""
-    found: dict[str, Any] = dict.fromkeys([*METRICS, *map(_interval, INTERVALS)])
+    found: dict[str, Any] = dict.fromkeys([*METRICS, *(f"{name}_interval" for name in METRICS)])
     found |= {"rows": len(labels), "positives": int(labels.sum()), "users": len(set(users.tolist()))}
     return found if note is None else found | {"note": note}
-
-
-def _interval(name: str) -> str:
-    return f"{name}_interval"

@@ -69,23 +69,22 @@ def score_rows(recommender: Recommender, training_set: TrainingSet, rows: Ints) 
 
 
 def head_report(scored: ScoredRows, *, seed: int, n_resamples: int = 1_000) -> dict[str, dict[str, Any]]:
-    """Return, for every head, AUC and GAUC with their intervals by user, log-loss, calibration error and counts.
+    """Return, for every head, AUC, GAUC, log-loss and calibration error with their intervals by user, and counts.
 
     Of one that the bundle lacks there are the counts alone, and a note.
     """
     return {str(head): _one_head(scored, head, seed, n_resamples) for head in Head}
 
 
-def slice_report(scored: ScoredRows, training_set: TrainingSet, *, before_ms: int) -> dict[str, dict[str, Any]]:
-    """Return, per head and slice, rows, positives, AUC and GAUC; small and one-class slices are left out.
-
-    A head that the bundle lacks has no slices.
-    """
+def slice_report(
+    scored: ScoredRows, training_set: TrainingSet, *, before_ms: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Return the same numbers per head and slice; a head that the bundle lacks has no slices."""
     masks = slice_masks(training_set, scored.rows, before_ms=before_ms)
     users = scored.moments.user_ids
     found: dict[str, dict[str, Any]] = {str(head): {} for head in Head}
     for head, chances in scored.chances.items():
-        found[head] = measure_slices(masks, scored.labels[head], chances, users)
+        found[head] = measure_slices(masks, scored.labels[head], chances, users, seed=seed)
     return found
 
 

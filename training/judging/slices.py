@@ -7,15 +7,16 @@ no slice. Out: slice → mask over these rows, and slice → numbers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from recloop.clock import MS_PER_DAY, MS_PER_HOUR
-from recloop.head_metrics import auc, grouped_auc
 from recloop.tables import Column
 from training.data.dataset import Interactions, Ints, TrainingSet
 from training.data.requests import Request
+from training.judging.head_numbers import head_numbers, unmeasured
 
 Names = NDArray[np.object_]
 Masks = dict[str, NDArray[np.bool_]]
@@ -23,13 +24,18 @@ Masks = dict[str, NDArray[np.bool_]]
 HEAD_SHARE, TORSO_SHARE = 0.5, 0.9
 """The most popular items with half of all interactions are the head; those up to nine tenths the torso."""
 
+UNKNOWN = "unknown"
 PART_HOURS = 4
 MIN_ROWS = 200
-"""In fewer rows a head's numbers are noise; such a slice is left out of the report."""
+"""In fewer rows a head's numbers are noise."""
+
+N_RESAMPLES = 300
 
 
 def slice_masks(training_set: TrainingSet, rows: Ints, *, before_ms: int) -> Masks:
     """Return slice → which of `rows` it has; of each dimension a row is in exactly one slice, and none is empty.
+
+    A dimension of which no row says anything has no slice.
 
     - `user=new`, `light`, `heavy`: no interaction before `before_ms`; at most the median number; more. The median is
       over all users of the log who have one.
@@ -53,8 +59,10 @@ def slice_masks(training_set: TrainingSet, rows: Ints, *, before_ms: int) -> Mas
 def _masks(columns: Mapping[str, Iterable[str | None]]) -> Masks:
     found: Masks = {}
     for dimension, values in columns.items():
-        known = np.array([value or "unknown" for value in values], dtype=object)
-        found |= {f"{dimension}={value}": known == value for value in sorted(set(known))}
+        known = np.array([value or UNKNOWN for value in values], dtype=object)
+        names = sorted(set(known))
+        if names != [UNKNOWN]:
+            found |= {f"{dimension}={name}": known == name for name in names}
     return found
 
 
@@ -73,25 +81,23 @@ def request_masks(training_set: TrainingSet, requests: Sequence[Request], *, bef
 
 
 def measure_slices(
-    masks: Mapping[str, NDArray[np.bool_]], labels: ArrayLike, scores: ArrayLike, groups: ArrayLike
-) -> dict[str, dict[str, float]]:
-    """Return slice → rows, positives, auc and gauc of one head; labels, scores and groups (users) stand beside masks.
+    masks: Mapping[str, NDArray[np.bool_]],
+    labels: NDArray[np.int8],
+    chances: NDArray[np.float64],
+    users: Names,
+    *,
+    seed: int,
+) -> dict[str, dict[str, Any]]:
+    """Return slice → numbers of one head; labels, chances and users stand beside masks.
 
-    Left out are slices of fewer than MIN_ROWS rows or of one label, and a gauc where no user has both labels.
+    A slice of fewer than MIN_ROWS rows has its counts and a note alone.
     """
-    truth, values, users = np.asarray(labels), np.asarray(scores), np.asarray(groups)
-    found: dict[str, dict[str, float]] = {}
+    found = {}
     for name, mask in masks.items():
-        n_rows, n_positive = int(mask.sum()), int(truth[mask].sum())
-        if n_rows < MIN_ROWS or n_positive in {0, n_rows}:
-            continue
-        numbers = {
-            "rows": float(n_rows),
-            "positives": float(n_positive),
-            "auc": auc(truth[mask], values[mask]),
-            "gauc": grouped_auc(truth[mask], values[mask], users[mask]),
-        }
-        found[name] = {metric: number for metric, number in numbers.items() if not np.isnan(number)}
+        if mask.sum() < MIN_ROWS:
+            found[name] = unmeasured(labels[mask], users[mask], note=f"fewer than {MIN_ROWS} rows: not measured.")
+        else:
+            found[name] = head_numbers(labels[mask], chances[mask], users[mask], seed=seed, n_resamples=N_RESAMPLES)
     return found
 
 

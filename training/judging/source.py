@@ -65,7 +65,7 @@ def evaluate_source(
     return {
         "heads": head_report(scored, seed=settings.seed),
         "slates": _slates(recommender, training_set, settings),
-        "slices": slice_report(scored, training_set, before_ms=training_set.split.holdout_ms),
+        "slices": slice_report(scored, training_set, before_ms=training_set.split.holdout_ms, seed=settings.seed),
         "data": {
             "source": source.name,
             "from": format_time(first),

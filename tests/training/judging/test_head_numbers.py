@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recloop.head_metrics import auc, auc_interval, expected_calibration_error, gauc_interval, grouped_auc
+from recloop.head_metrics import (
+    auc,
+    auc_interval,
+    ece_interval,
+    expected_calibration_error,
+    gauc_interval,
+    grouped_auc,
+    log_loss,
+    log_loss_interval,
+)
 from training.judging.head_numbers import head_numbers, unmeasured
 
 
@@ -26,8 +35,10 @@ def test_rows_have_their_metrics_with_intervals() -> None:
     found = numbers(labels.tolist(), chances.tolist(), users)
     assert found["auc"] == pytest.approx(auc(labels, chances))
     assert found["gauc"] == pytest.approx(grouped_auc(labels, chances, users))
+    assert found["log_loss"] == pytest.approx(log_loss(labels, chances))
     assert found["ece"] == expected_calibration_error(labels, chances)
-    for name, interval in (("auc", auc_interval), ("gauc", gauc_interval)):
+    intervals = {"auc": auc_interval, "gauc": gauc_interval, "log_loss": log_loss_interval, "ece": ece_interval}
+    for name, interval in intervals.items():
         expected = interval(labels, chances, users, seed=3, n_resamples=50)
         assert found[f"{name}_interval"] == [expected.low, expected.high]
         assert expected.low < found[name] < expected.high

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from recloop.clock import MS_PER_DAY, MS_PER_HOUR
+from recloop.head_metrics import expected_calibration_error
 from recloop.tables import Column
 from training.data.dataset import Interactions, TrainingSet
 from training.data.requests import sample_requests
@@ -110,7 +111,8 @@ def test_masks_are_over_the_rows_asked_for(training_set: TrainingSet) -> None:
     n_rows: Counter[str] = Counter()
     for name, mask in masks.items():
         n_rows[name.split("=")[0]] += int(mask.sum())
-    dimensions = ("user", "item", "hour", "surface", "segment", "age_group", "gender")
+    # nobody's age or gender is known
+    dimensions = ("user", "item", "hour", "surface", "segment")
     assert n_rows == dict.fromkeys(dimensions, len(rows))  # each row once in each dimension
     assert all(len(mask) == len(rows) and mask.any() for mask in masks.values())
     assert masks["surface=home"].tolist() == [surface == "home" for surface in examples.surfaces[rows]]
@@ -125,31 +127,48 @@ def test_slices_are_measured_unless_there_is_little_to_measure() -> None:
     n = MIN_ROWS // 2
     # users of two rows each: n with a positive, then a negative; n with negatives, n with positives only
     rows = np.arange(6 * n)
-    users, labels = rows // 2, np.concatenate([np.tile([1, 0], n), np.zeros(2 * n), np.ones(2 * n)]).astype(np.int8)
-    scores = np.concatenate([np.tile([1.0, 0.0], n), np.full(2 * n, 20.0), np.full(2 * n, -1.0)])
-    scores[:2] = 11.0, 10.0  # the first user's negative lies above the positives of all others
+    users = (rows // 2).astype(object)
+    labels = np.concatenate([np.tile([1, 0], n), np.zeros(2 * n), np.ones(2 * n)]).astype(np.int8)
+    chances = np.concatenate([np.tile([0.5, 0.25], n), np.full(2 * n, 0.9), np.full(2 * n, 0.1)])
+    chances[:2] = 0.75, 0.6  # the first user's negative lies above the positives of all others
     masks = {
         "both": rows < 2 * n,
         "too few": rows < 2 * n - 1,
         "no positive": (rows >= 2 * n) & (rows < 4 * n),
-        "no negative": rows >= 4 * n,
         "users of one label": rows >= 2 * n,
     }
-    found = measure_slices(masks, labels, scores, users)
-    assert found["both"] == pytest.approx({"rows": 2 * n, "positives": n, "auc": 1 - (n - 1) / n**2, "gauc": 1.0})
-    assert found["users of one label"] == {"rows": 4 * n, "positives": 2 * n, "auc": 0.0}
-    assert found.keys() == {"both", "users of one label"}
+    found = measure_slices(masks, labels, chances, users, seed=1)
+    assert found.keys() == masks.keys()
+    both = found["both"]
+    assert (both["rows"], both["positives"], both["users"]) == (2 * n, n, n)
+    assert (both["auc"], both["gauc"]) == pytest.approx((1 - (n - 1) / n**2, 1.0))
+    # each but the first says -ln .5 and -ln .75
+    loss = -((n - 1) * np.log(0.5 * 0.75) + np.log(0.75 * 0.4)) / (2 * n)
+    assert both["log_loss"] == pytest.approx(loss)
+    assert both["log_loss_interval"][0] <= both["log_loss"] <= both["log_loss_interval"][1]
+    assert both["ece"] == expected_calibration_error(labels[: 2 * n], chances[: 2 * n])
+    few = found["too few"]
+    assert (few["rows"], few["positives"], few["auc"], few["ece"]) == (2 * n - 1, n, None, None)
+    assert few["note"] == "fewer than 200 rows: not measured."
+    assert (found["no positive"]["auc"], found["no positive"]["ece"]) == (None, pytest.approx(0.9))
+    assert (found["users of one label"]["auc"], found["users of one label"]["gauc"]) == (0.0, None)
 
 
 def test_requests_are_sliced_by_who_asks_and_when(training_set: TrainingSet) -> None:
-    split = training_set.split
+    split, examples = training_set.split, training_set.examples
+    ages = np.where(examples.user_ids == "u01", "18-24", None).astype(object)
+    examples = replace(examples, profile={**examples.profile, Column.AGE_GROUP: ages})
+    training_set = replace(training_set, examples=examples)
     requests = sample_requests(
-        training_set, start_ms=split.holdout_ms, end_ms=split.end_ms, n_users=20, per_user=2, seed=1
+        training_set, start_ms=split.holdout_ms, end_ms=split.end_ms, n_users=60, per_user=2, seed=1
     )
     masks = request_masks(training_set, requests, before_ms=split.holdout_ms)
-    for dimension in ("user", "hour", Column.SEGMENT, Column.AGE_GROUP, Column.GENDER):
+    for dimension in ("user", "hour", Column.SEGMENT, Column.AGE_GROUP):
         own = [mask for name, mask in masks.items() if name.startswith(f"{dimension}=")]
         assert (np.sum(own, axis=0) == 1).all(), dimension
+    assert masks["age_group=18-24"].tolist() == [request.user.user_id == "u01" for request in requests]
+    assert masks["age_group=18-24"].any()
+    assert not any(name.startswith("gender=") for name in masks), "a dimension that nobody is known in has no slice"
     first = requests[0]
     hour = first.context.time_ms % MS_PER_DAY // (4 * MS_PER_HOUR) * 4
     assert masks[f"hour={hour:02}-{hour + 4:02}"][0]
