@@ -25,7 +25,7 @@ from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.judging.heads import head_report, judged_rows, score_rows
+from training.judging.heads import head_report, in_sample_note, judged_rows, score_rows
 from training.judging.slates import BY_SEGMENT, MODEL, POPULARITY, Slates, judge_slates
 from training.judging.source import evaluate_source
 from training.registry import find_bundle
@@ -42,13 +42,14 @@ N_RESAMPLES = 300
 
 @dataclass(frozen=True)
 class Evaluation(Slates):
-    """What was measured of the slates, and the report of each head."""
+    """What was measured of the slates, and the report of each head; a note if the bundle learned what judges it."""
 
     heads: dict[str, dict[str, Any]]
+    note: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what reports and manifests hold of it."""
-        return {"offline": self.offline, "heads": self.heads}
+        return {"note": self.note, "offline": self.offline, "heads": self.heads}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,7 +117,9 @@ def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: S
     rows, _ = judged_rows(training_set, training_set.split.holdout_ms, training_set.split.end_ms)
     rows = rows[:: max(1, -(-len(rows) // MAX_HEAD_ROWS))]
     scored = score_rows(recommender, training_set, rows)
-    return Evaluation(**vars(slates), heads=head_report(scored, seed=settings.seed, n_resamples=N_RESAMPLES))
+    note = in_sample_note(recommender.manifest, training_set.examples.times_ms[rows])
+    heads = head_report(scored, seed=settings.seed, n_resamples=N_RESAMPLES)
+    return Evaluation(**vars(slates), heads=heads, note=note)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ numbers of a report, which `training.judging.head_numbers` describes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.bundles import Manifest
+from recloop.clock import format_time, from_ms
 from recloop.labels import Head
 from recloop.recommend import Recommender
 from recloop.tables import Origin
@@ -22,6 +25,7 @@ from training.judging.slices import measure_slices, slice_masks
 from training.stacking.row_statistics import Moments, RowStatistics
 from training.stacking.rows import example_rows, shown
 
+LOG = logging.getLogger(__name__)
 CHUNK = 20_000
 
 
@@ -48,6 +52,20 @@ def judged_rows(training_set: TrainingSet, start_ms: int, end_ms: int) -> tuple[
     if len(exposures):
         return exposures, Origin.IMPRESSION
     return rows[~training_set.examples.sampled[rows]], Origin.ORGANIC
+
+
+def in_sample_note(manifest: Manifest, times_ms: Ints) -> str | None:
+    """Say, in the log too, how many of the judged moments a bundle learned from; None if none, or it does not say."""
+    learned_ms = manifest.metrics.get("learned_until_ms", 0)
+    n_learned = int((times_ms < learned_ms).sum())
+    if not n_learned:
+        return None
+    note = (
+        f"bundle {manifest.bundle_id} learned from what came before {format_time(from_ms(learned_ms))}: {n_learned} of "
+        f"the {len(times_ms)} judged rows lie before that and do not tell how it does on later time."
+    )
+    LOG.warning("%s", note)
+    return note
 
 
 def score_rows(recommender: Recommender, training_set: TrainingSet, rows: Ints) -> ScoredRows:

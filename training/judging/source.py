@@ -22,7 +22,14 @@ from recloop.sources import Source
 from recloop.sources.base import moment
 from training.costs import peak_memory_mb
 from training.data.dataset import TrainingSet
-from training.judging.heads import ScoredRows, head_report, judged_rows, score_rows, slice_report
+from training.judging.heads import (
+    ScoredRows,
+    head_report,
+    in_sample_note,
+    judged_rows,
+    score_rows,
+    slice_report,
+)
 from training.judging.slates import NoRequests, judge_slates
 from training.source.read import read_source_set
 
@@ -63,6 +70,7 @@ def evaluate_source(
         write_scores(scored, training_set, scores)
     times = training_set.examples.times_ms[rows]
     return {
+        "note": in_sample_note(recommender.manifest, times),
         "heads": head_report(scored, seed=settings.seed),
         "slates": _slates(recommender, training_set, settings),
         "slices": slice_report(scored, training_set, before_ms=training_set.split.holdout_ms, seed=settings.seed),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -22,7 +23,14 @@ from tests.training.stacking.test_rows import N_DIMENSIONS, count_encoder
 from tests.training.synthetic import N_DAYS, START, SyntheticSource
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.judging.heads import ScoredRows, head_report, judged_rows, score_rows, slice_report
+from training.judging.heads import (
+    ScoredRows,
+    head_report,
+    in_sample_note,
+    judged_rows,
+    score_rows,
+    slice_report,
+)
 from training.model_card import model_card
 from training.source.build import build_source_set
 from training.stacking.row_statistics import Moments
@@ -140,6 +148,21 @@ def test_item_that_the_bundle_lacks_is_scored_by_what_else_is_known(
     assert 0 < unknown.sum() < 100
     assert (found.chances["click"][unknown] == 0.5).all()
     assert (found.chances["click"][~unknown] != 0.5).any()
+
+
+def test_rows_that_the_bundle_learned_from_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    def manifest(**metrics: int) -> Manifest:
+        return cast(Manifest, SimpleNamespace(bundle_id="b", metrics=metrics))
+
+    times_ms = np.array([0, 999, 1_000, 2_000])
+    note = in_sample_note(manifest(learned_until_ms=1_000), times_ms)
+    assert note is not None
+    assert "bundle b learned from what came before 1970-01-01T00:00:01.000Z: 2 of the 4 judged rows" in note
+    assert note in caplog.text
+    caplog.clear()
+    assert in_sample_note(manifest(learned_until_ms=1_000), times_ms[2:]) is None
+    assert in_sample_note(manifest(), times_ms) is None, "older bundles do not say until when they learned"
+    assert not caplog.text
 
 
 def test_every_head_is_reported_and_one_that_the_bundle_lacks_says_so() -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recloop.bundles import MANIFEST
+from recloop.clock import from_ms
 from recloop.events import Action, Event
 from recloop.head_metrics import auc, grouped_auc
 from recloop.labels import Head
@@ -98,6 +99,19 @@ def test_report_and_scores_say_the_same(judged: tuple[dict[str, Any], dict[str, 
     assert click["auc_interval"][0] > 0.5
     assert report["slices"]["click"]["surface=home"]["auc"] == click["auc"]
     assert report["slates"]["n_requests"] > 50
+
+
+def test_rows_that_the_bundle_learned_from_are_told(
+    judged: tuple[dict[str, Any], dict[str, Any]], recommender: Recommender, log: list[Event],
+    quick_settings: Settings, log_folder: Path,
+) -> None:  # fmt: skip
+    assert judged[0]["note"] is None
+    learned_until = from_ms(recommender.manifest.metrics["learned_until_ms"])
+    start, end = learned_until - DAY, learned_until + DAY / 2
+    found = evaluate_source(recommender, EventFiles(log_folder), start=start, end=end, settings=quick_settings)
+    n_learned = sum(start <= event.event_time < learned_until for event in log)
+    assert 0 < n_learned < found["data"]["rows"]
+    assert f": {n_learned} of the {found['data']['rows']} judged rows lie before that" in found["note"]
 
 
 def test_head_without_a_positive_has_no_auc_and_a_note(judged: tuple[dict[str, Any], dict[str, Any]]) -> None:
