@@ -25,7 +25,7 @@ from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.judging.heads import head_report, in_sample_note, judged_rows, score_rows
+from training.judging.heads import head_report, in_sample_note, judged_rows, score_rows, slice_report
 from training.judging.slates import BY_SEGMENT, MODEL, POPULARITY, Slates, judge_slates
 from training.judging.source import evaluate_source
 from training.registry import find_bundle
@@ -42,14 +42,18 @@ N_RESAMPLES = 300
 
 @dataclass(frozen=True)
 class Evaluation(Slates):
-    """What was measured of the slates, and the report of each head; a note if the bundle learned what judges it."""
+    """What was measured of the slates, and of each head, on the whole and by slice.
+
+    There is a note if the bundle learned what judges it.
+    """
 
     heads: dict[str, dict[str, Any]]
+    head_slices: dict[str, dict[str, dict[str, Any]]]
     note: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what reports and manifests hold of it."""
-        return {"note": self.note, "offline": self.offline, "heads": self.heads}
+        return {"note": self.note, "offline": self.offline, "heads": self.heads, "slices": self.head_slices}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -119,7 +123,8 @@ def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: S
     scored = score_rows(recommender, training_set, rows)
     note = in_sample_note(recommender.manifest, training_set.examples.times_ms[rows])
     heads = head_report(scored, seed=settings.seed, n_resamples=N_RESAMPLES)
-    return Evaluation(**vars(slates), heads=heads, note=note)
+    by_slice = slice_report(scored, training_set, before_ms=training_set.split.holdout_ms, seed=settings.seed)
+    return Evaluation(**vars(slates), heads=heads, head_slices=by_slice, note=note)
 
 
 if __name__ == "__main__":

@@ -1,51 +1,72 @@
-"""The model card: what a bundle is made of, how good it was on later time, and what it cannot do, as Markdown."""
+"""The model card: what a bundle is made of, how good it was on later time, and what it cannot do, as Markdown.
+
+The limits come before long tables: the registry shows the beginning (`training.registry.describe`), the bundle has all.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from recloop.clock import format_time, from_ms
 from recloop.splits import TimeSplit
 from training.data.dataset import TrainingSet
+from training.judging.head_numbers import METRICS
+from training.judging.slices import MIN_ROWS
 from training.stacking.stack import Stack
 
-LIMITS = """## Limits
+LIMITS = f"""## Limits
 - Offline numbers are over what users did of their own accord or were shown by another policy; they order models, they
   are no forecast of clicks.
+- Slices of fewer than {MIN_ROWS} rows are not measured. Of many slices the worst looks worse than it is.
 - Items without any event before the holdout are ranked by their category, author and age alone.
 - Probabilities are calibrated on the newest part of the stack span; they drift as users do.
 """
 
+Numbers = Mapping[str, Any]
+"""Of one head, on all rows or on a slice; see `training.judging.head_numbers`."""
+
 
 def model_card(training_set: TrainingSet, facts: dict[str, Any], metrics: dict[str, Any], stack: Stack) -> str:
     """Return the card of one bundle."""
-    split = training_set.split
+    heads, slices = metrics.get("heads", {}), metrics.get("slices", {})
+    lines = [
+        f"# Bundle {facts['bundle_id']}",
+        f"Code {facts['code_commit'][:12]}, {len(training_set.items)} items, "
+        f"{len(training_set.interactions.items)} interactions of {len(training_set.interactions.user_ids)} users, "
+        f"{len(training_set.exposures)} exposures.",
+        "",
+        *_data(facts["data_snapshots"], training_set.split),
+        *_refit(metrics.get("learned_until_ms", training_set.split.holdout_ms), training_set.split),
+        *_warm_start(metrics.get("transformer", {}).get("started_from")),
+        *_slates(metrics.get("offline", {})),
+        *_heads(heads, stack),
+        *_worst_slices(heads, slices),
+        LIMITS,
+        *_ranker(metrics.get("ranker")),
+        *_parts(metrics.get("parts", {})),
+        *_all_slices(slices),
+    ]
+    return "\n".join(lines)
+
+
+def _data(snapshots: Mapping[str, str], split: TimeSplit) -> list[str]:
     spans = {
         "base models": (split.start_ms, split.stack_ms),
         "stack": (split.stack_ms, split.holdout_ms),
         "holdout": (split.holdout_ms, split.end_ms),
     }
-    lines = [
-        f"# Bundle {facts['bundle_id']}",
-        f"Code {facts['code_commit'][:12]}, {len(training_set.items)} items, "
-        f"{len(training_set.interactions.items)} interactions of {len(training_set.interactions.user_ids)} users.",
-        "",
-        "| span | from | to |",
-        "|---|---|---|",
-        *(
-            f"| {name} | {format_time(from_ms(first))} | {format_time(from_ms(last))} |"
-            for name, (first, last) in spans.items()
-        ),
-        "",
-        *_refit(metrics.get("learned_until_ms", split.holdout_ms), split),
-        *_warm_start(metrics.get("transformer", {}).get("started_from")),
-        *_slates(metrics.get("offline", {})),
-        *_heads(metrics.get("heads", {}), stack),
-        *_ranker(metrics.get("ranker")),
-        *_parts(metrics.get("parts", {})),
-        LIMITS,
+    moments = {name: [format_time(from_ms(moment)) for moment in span] for name, span in spans.items()}
+    return [
+        "## Data",
+        *_table(["data", "snapshot"], snapshots.items()),
+        *_table(["span", "from", "to"], [[name, *own] for name, own in moments.items()]),
     ]
-    return "\n".join(lines)
+
+
+def _table(titles: Sequence[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return [*(f"| {' | '.join(map(str, cells))} |" for cells in lines), ""]
 
 
 def _warm_start(bundle_id: str | None) -> list[str]:
@@ -68,19 +89,77 @@ def _slates(offline: dict[str, Any]) -> list[str]:
         return []
     columns = list(next(iter(tables.values())))
     low, high = offline["ndcg_difference_interval"]
+    rows = [[name, *(f"{numbers[column]:.4f}" for column in columns)] for name, numbers in tables.items()]
     return [
         "## Slates on the holdout",
-        f"| | {' | '.join(columns)} |",
-        "|---" * (len(columns) + 1) + "|",
-        *(
-            f"| {name} | {' | '.join(f'{numbers[column]:.4f}' for column in columns)} |"
-            for name, numbers in tables.items()
-        ),
-        "",
+        *_table(["", *columns], rows),
         f"ndcg@10, model less popularity, on {offline['n_requests']} requests of {offline['n_users']} users: "
         f"95 % interval [{low:+.4f}, {high:+.4f}].",
         "",
     ]
+
+
+def _heads(heads: Mapping[str, Numbers], stack: Stack) -> list[str]:
+    counts = ("rows", "positives", "users")
+    rows = [
+        [head, *(_cell(own, name) for name in METRICS), *(own.get(name, "–") for name in counts)]
+        for head, own in heads.items()
+    ]
+    skipped = [f"No head {head}: {reason}." for head, reason in stack.skipped.items()]
+    notes = [f"{head}: {own['note']}" for head, own in heads.items() if "note" in own and head not in stack.skipped]
+    return [
+        "## Heads on the holdout",
+        "In brackets 95 % intervals by user.",
+        "",
+        *_table(["head", *METRICS, *counts], rows),
+        *(line for own in (*skipped, *notes) for line in (own, "")),
+    ]
+
+
+def _cell(numbers: Numbers, name: str) -> str:
+    value, interval = numbers.get(name), numbers.get(f"{name}_interval")
+    if value is None:
+        return "–"
+    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+def _worst_slices(heads: Mapping[str, Numbers], slices: Mapping[str, Mapping[str, Numbers]]) -> list[str]:
+    rows = []
+    for head, own in slices.items():
+        # No log-loss: it is worst where the outcome is least certain, whatever the model does.
+        for metric, worst in (("auc", min), ("gauc", min), ("ece", max)):
+            measured = [name for name, numbers in own.items() if numbers[metric] is not None]
+            if measured:
+                name = worst(measured, key=lambda name: own[name][metric])
+                rows.append(
+                    [head, metric, name, own[name]["rows"], _cell(own[name], metric), _cell(heads[head], metric)]
+                )
+    return (
+        ["## Worst slices", *_table(["head", "metric", "slice", "rows", "there", "on the whole"], rows)] if rows else []
+    )
+
+
+def _all_slices(slices: Mapping[str, Mapping[str, Numbers]]) -> list[str]:
+    columns = [(head, metric) for head, own in slices.items() if own for metric in ("auc", "gauc")]
+    if not columns:
+        return []
+    sizes = {name: numbers["rows"] for own in slices.values() for name, numbers in own.items()}
+    rows = [
+        [name, n_rows, *(_short(slices[head][name][metric]) for head, metric in columns)]
+        for name, n_rows in sizes.items()
+        if n_rows >= MIN_ROWS
+    ]
+    return [
+        "## All slices",
+        f"Of {len(sizes)} slices {len(sizes) - len(rows)} have fewer than {MIN_ROWS} rows and are not measured. "
+        "The manifest has all, with every metric.",
+        "",
+        *(_table(["slice", "rows", *(f"{head} {metric}" for head, metric in columns)], rows) if rows else []),
+    ]
+
+
+def _short(value: float | None, form: str = ".3f") -> str:
+    return "–" if value is None else format(value, form)
 
 
 def _ranker(found: dict[str, Any] | None) -> list[str]:
@@ -98,36 +177,32 @@ def _ranker(found: dict[str, Any] | None) -> list[str]:
             "with it"
         )
     rows = [
-        f"| {check['form']} | {check['against']} | {head} | {name} | {own['value']:+.4f} "
-        f"| [{own['interval'][0]:+.4f}, {own['interval'][1]:+.4f}] |"
+        [
+            check["form"],
+            check["against"],
+            head,
+            name,
+            f"{own['value']:+.4f}",
+            "[{:+.4f}, {:+.4f}]".format(*own["interval"]),
+        ]
         for check in checks
         for head, gains in check["gains"].items()
         for name, own in gains.items()
     ]
-    heading = ["| form | over | head | metric | gain | 95 % interval |", "|---" * 6 + "|"]
-    return ["## The ranker", f"{says}, on the newest rows of the stack span:", "", *heading, *rows, ""]
+    titles = ["form", "over", "head", "metric", "gain", "95 % interval"]
+    return ["## The ranker", f"{says}, on the newest rows of the stack span:", "", *_table(titles, rows)]
 
 
 def _parts(parts: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     if not parts:
         return []
-    heads = list(next(iter(parts.values())))
-    columns = [(head, metric) for head in heads for metric in ("auc", "gauc")]
-    lines = ["| part | " + " | ".join(f"{head} {metric}" for head, metric in columns) + " |"]
-    lines.append("|---" * (len(columns) + 1) + "|")
-    for name, lost in parts.items():
-        cells = [lost[head].get(metric) for head, metric in columns]
-        lines.append(f"| {name} | " + " | ".join("–" if cell is None else f"{cell:+.4f}" for cell in cells) + " |")
-    return ["## What is lost without a part", "Its columns shuffled among rows of the holdout:", "", *lines, ""]
-
-
-def _heads(heads: dict[str, dict[str, Any]], stack: Stack) -> list[str]:
-    columns = ("auc", "gauc", "log_loss", "rows", "positives")
+    columns = [(head, metric) for head in next(iter(parts.values())) for metric in ("auc", "gauc")]
     rows = [
-        f"| {head} | "
-        + " | ".join(f"{numbers[name]:.4g}" if numbers.get(name) is not None else "–" for name in columns)
-        + " |"
-        for head, numbers in heads.items()
+        [name, *(_short(lost[head].get(metric), "+.4f") for head, metric in columns)] for name, lost in parts.items()
     ]
-    skipped = [f"No head {head}: {reason}." for head, reason in stack.skipped.items()]
-    return ["## Heads on the holdout", f"| head | {' | '.join(columns)} |", "|---" * 6 + "|", *rows, "", *skipped, ""]
+    return [
+        "## What is lost without a part",
+        "Its columns shuffled among rows of the holdout:",
+        "",
+        *_table(["part", *(f"{head} {metric}" for head, metric in columns)], rows),
+    ]

@@ -19,14 +19,12 @@ from recloop import cli
 from recloop.bundles import Alias, BundleFile, Manifest, verify
 from recloop.settings import Settings, load_settings
 from training.costs import peak_memory_mb
-from training.registry import BUNDLE_ARTIFACT, TRAINING_SET_TAG, flat_metrics, open_registry
+from training.registry import BUNDLE_ARTIFACT, TRAINING_SET_TAG, describe, flat_metrics, open_registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "recloop"
-MAX_DESCRIPTION = 5_000
-"""What MLflow's table takes, in characters; more would fail after the bundle is uploaded."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +58,7 @@ def register(bundle: Path, training_set: Path, *, settings: Settings) -> dict[st
         settings.model_name,
         source=f"runs:/{run_id}/{BUNDLE_ARTIFACT}",
         run_id=run_id,
-        description=card[:MAX_DESCRIPTION],
+        description=describe(card),
         tags={TRAINING_SET_TAG: str(training_set.resolve()), "bundle_id": manifest.bundle_id},
     )
     client.set_registered_model_alias(settings.model_name, Alias.CHALLENGER, version.version)
@@ -81,7 +79,9 @@ def _log_run(client: MlflowClient, bundle: Path, manifest: Manifest, training_se
     try:
         for name, value in _parameters(manifest, training_set).items():
             client.log_param(run_id, name, value)
-        for name, number in flat_metrics(manifest.metrics).items():
+        # Slices are many, and MLflow allows no name as `item=head`; they are in the manifest and the model card.
+        whole = {name: own for name, own in manifest.metrics.items() if name != "slices"}
+        for name, number in flat_metrics(whole).items():
             client.log_metric(run_id, name, number)
         client.log_dict(run_id, _signature(manifest), "signature.json")
         client.log_artifacts(run_id, str(bundle), BUNDLE_ARTIFACT)

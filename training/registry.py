@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recloop.bundles import NOT_REGISTERED, Alias
+from recloop.bundles import NOT_REGISTERED, Alias, BundleFile
 from recloop.errors import ComponentUnavailable, ConfigurationError
 from recloop.settings import Settings
 
@@ -19,6 +19,8 @@ BUNDLE_ARTIFACT = "bundle"
 TRAINING_SET_TAG = "training_set"
 PREVIOUS_CHAMPION_TAG = "previous_champion"
 ACCEPTED_TAG = "accepted_regression"
+MAX_DESCRIPTION = 5_000
+"""What MLflow's table takes, in characters; more would fail after the bundle is uploaded."""
 
 
 def open_registry(settings: Settings) -> MlflowClient:
@@ -123,6 +125,15 @@ def find_bundle(address: str, folder: Path, settings: Settings) -> Path:
         return Path(mlflow.artifacts.download_artifacts(address, dst_path=str(folder)))
     except MlflowException as error:
         raise ConfigurationError(f"MLflow at {settings.mlflow} has no bundle at {address}: {error}") from error
+
+
+def describe(card: str) -> str:
+    """Return a model card as a version's description: all of it, or its first lines and where the others are."""
+    if len(card) <= MAX_DESCRIPTION:
+        return card
+    rest = f"\n\nThe rest is in the run's artifact {BUNDLE_ARTIFACT}/{BundleFile.MODEL_CARD}."
+    kept = card[: MAX_DESCRIPTION - len(rest)]
+    return (kept.rpartition("\n")[0] or kept) + rest
 
 
 def flat_metrics(metrics: dict[str, Any], prefix: str = "") -> dict[str, float]:

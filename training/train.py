@@ -165,7 +165,8 @@ def train(
         "peak_memory_mb": peak_memory_mb(),
         "bundle": str(out),
         "bundle_id": manifest.bundle_id,
-        **judged[0].to_dict(),
+        "offline": judged[0].offline,
+        "heads": judged[0].heads,
         "parts": watch.seconds,
     }
 

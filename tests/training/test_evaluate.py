@@ -28,6 +28,10 @@ def evaluation(trained: tuple[Path, Any], folder: Path, quick_settings: Settings
 def test_bundle_read_again_is_judged_the_same(evaluation: Evaluation, trained: tuple[Path, Any]) -> None:
     assert evaluation.offline == trained[1]["offline"]
     assert evaluation.heads == trained[1]["heads"]
+    assert evaluation.head_slices == verify(trained[0]).metrics["slices"]
+    # a holdout of so few rows has small slices only, and each is there
+    assert evaluation.head_slices["click"]["user=heavy"]["auc"] is None
+    assert evaluation.head_slices["click"]["user=heavy"]["rows"] > 0
 
 
 def test_per_request_numbers_are_aligned(evaluation: Evaluation, quick_settings: Settings) -> None:

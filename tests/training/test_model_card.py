@@ -13,7 +13,10 @@ from training.data.dataset import TrainingSet
 from training.model_card import LIMITS, model_card
 from training.stacking.stack import Stack
 
-FACTS = {"bundle_id": "20240401-000000-seed-5", "code_commit": "0123456789abcdef" * 2}
+FACTS = {
+    "bundle_id": "20240401-000000-seed-5", "code_commit": "0123456789abcdef" * 2,
+    "data_snapshots": {"source.synthetic": "456f7fef"},
+}  # fmt: skip
 OFFLINE = {
     "model": {"ndcg_at_10": 0.25, "coverage": 0.5},
     "popularity": {"ndcg_at_10": 0.2, "coverage": 0.01},
@@ -21,7 +24,16 @@ OFFLINE = {
     "n_requests": 120,
     "n_users": 40,
 }
-CLICK = {"auc": 0.71234, "gauc": 0.65, "log_loss": 0.5, "rows": 12_345, "positives": 678}
+CLICK = {
+    "auc": 0.71234, "auc_interval": [0.7, 0.72], "gauc": 0.65, "gauc_interval": None, "log_loss": 0.5, "ece": 0.02,
+    "rows": 12_345, "positives": 678, "users": 90,
+}  # fmt: skip
+
+
+def on_slice(auc: float | None, *, rows: int = 500, ece: float | None = 0.01) -> dict[str, Any]:
+    """Return a slice's numbers: a GAUC of a tenth more than the AUC."""
+    gauc = None if auc is None else auc + 0.1
+    return {"auc": auc, "gauc": gauc, "auc_interval": None, "ece": ece, "rows": rows, "positives": 5}
 
 
 def card(training_set: TrainingSet, skipped: dict[Head, str] | None = None, **metrics: Any) -> str:
@@ -41,13 +53,13 @@ def tables(text: str) -> list[list[str]]:
 
 def test_every_row_has_the_columns_of_its_table(training_set: TrainingSet) -> None:
     found = tables(card(training_set, offline=OFFLINE, heads={Head.CLICK: CLICK, Head.HIDE: {"rows": 5}}))
-    assert [len(table) for table in found] == [2 + 3, 2 + 2, 2 + 2]  # spans, slates, heads
+    assert [len(table) for table in found] == [2 + 1, 2 + 3, 2 + 2, 2 + 2]  # snapshots, spans, slates, heads
     for table in found:
         assert len({line.count("|") for line in table}) == 1, table
 
 
 def test_spans_follow_each_other_from_the_first_event_to_the_end(training_set: TrainingSet) -> None:
-    spans = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables(card(training_set))[0][2:]]
+    spans = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables(card(training_set))[1][2:]]
     assert [name for name, _, _ in spans] == ["base models", "stack", "holdout"]
     assert all(end == start for (_, _, end), (_, start, _) in pairwise(spans))
     assert spans[0][1] == format_time(from_ms(training_set.split.start_ms))
@@ -56,7 +68,7 @@ def test_spans_follow_each_other_from_the_first_event_to_the_end(training_set: T
 
 def test_slates_are_told_with_popularity_beside_and_the_sign_of_the_difference(training_set: TrainingSet) -> None:
     text = card(training_set, offline=OFFLINE)
-    assert "| | ndcg_at_10 | coverage |" in text
+    assert "|  | ndcg_at_10 | coverage |" in text
     assert "| model | 0.2500 | 0.5000 |" in text
     assert "| popularity | 0.2000 | 0.0100 |" in text
     assert "on 120 requests of 40 users: 95 % interval [-0.0100, +0.0600]" in text
@@ -64,8 +76,63 @@ def test_slates_are_told_with_popularity_beside_and_the_sign_of_the_difference(t
 
 def test_number_that_a_head_lacks_is_a_dash(training_set: TrainingSet) -> None:
     text = card(training_set, heads={Head.CLICK: CLICK, Head.HIDE: {"rows": 5, "positives": 0}})
-    assert "| click | 0.7123 | 0.65 | 0.5 | 1.234e+04 | 678 |" in text
-    assert "| hide | – | – | – | 5 | 0 |" in text
+    assert "| head | auc | gauc | log_loss | ece | rows | positives | users |" in text
+    assert "| click | 0.7123 [0.7000, 0.7200] | 0.6500 | 0.5000 | 0.0200 | 12345 | 678 | 90 |" in text
+    assert "| hide | – | – | – | – | 5 | 0 | – |" in text
+
+
+def test_note_of_a_head_is_told_once(training_set: TrainingSet) -> None:
+    heads = {Head.CLICK: CLICK | {"note": "gauc: not defined."}, Head.LIKE: {"note": "the bundle has no head like."}}
+    text = card(training_set, {Head.LIKE: "has positives only"}, heads=heads)
+    assert "\nclick: gauc: not defined.\n" in text
+    assert "No head like: has positives only." in text
+    assert "the bundle has no head like" not in text
+
+
+def test_data_are_named_with_their_snapshots(training_set: TrainingSet) -> None:
+    assert tables(card(training_set))[0] == ["| data | snapshot |", "| --- | --- |", "| source.synthetic | 456f7fef |"]
+
+
+def test_worst_slice_of_each_head_stands_beside_the_whole(training_set: TrainingSet) -> None:
+    slices = {
+        "click": {
+            "user=new": on_slice(0.5), "user=heavy": on_slice(0.7, ece=0.09),
+            "item=cold": on_slice(None, rows=9, ece=None),
+        },
+        "like": {},
+    }  # fmt: skip
+    found = tables(card(training_set, heads={"click": CLICK, "like": {}}, slices=slices))
+    worst = next(table for table in found if table[0] == "| head | metric | slice | rows | there | on the whole |")
+    assert worst[2:] == [
+        "| click | auc | user=new | 500 | 0.5000 | 0.7123 [0.7000, 0.7200] |",
+        "| click | gauc | user=new | 500 | 0.6000 | 0.6500 |",
+        "| click | ece | user=heavy | 500 | 0.0900 | 0.0200 |",
+    ]
+
+
+def test_all_slices_that_were_measured_stand_in_one_table(training_set: TrainingSet) -> None:
+    slices = {
+        "click": {
+            "user=new": on_slice(0.5),
+            "user=heavy": on_slice(0.7, rows=900),
+            "item=cold": on_slice(None, rows=9),
+        },
+        "long_view": {},
+        "like": {
+            "user=new": on_slice(None),
+            "user=heavy": on_slice(0.6, rows=900),
+            "item=cold": on_slice(None, rows=9),
+        },
+    }
+    text = card(training_set, heads=dict.fromkeys(slices, CLICK), slices=slices)
+    assert tables(text)[-1] == [
+        "| slice | rows | click auc | click gauc | like auc | like gauc |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| user=new | 500 | 0.500 | 0.600 | – | – |",
+        "| user=heavy | 900 | 0.700 | 0.800 | 0.600 | 0.700 |",
+    ]
+    assert "Of 3 slices 1 have fewer than 200 rows and are not measured." in text
+    assert text.index(LIMITS) < text.index("## All slices"), "where the registry cuts the card, the limits are kept"
 
 
 @pytest.mark.parametrize(
@@ -99,11 +166,22 @@ def test_head_that_was_not_learned_is_named_with_the_reason(training_set: Traini
     assert "No head like: has positives only." in card(training_set, {Head.LIKE: "has positives only"})
 
 
+def test_slices_of_few_rows_make_no_table(training_set: TrainingSet) -> None:
+    text = card(training_set, heads={"click": CLICK}, slices={"click": {"user=new": on_slice(None, rows=9, ece=None)}})
+    assert "Of 1 slices 1 have fewer than 200 rows" in text
+    assert "| slice |" not in text
+    assert "## Worst slices" not in text
+
+
+def test_metrics_without_slices_as_of_older_bundles_have_no_table_of_them(training_set: TrainingSet) -> None:
+    assert "lices" not in card(training_set, heads={Head.CLICK: CLICK}).replace(LIMITS, "")
+
+
 def test_card_without_any_judgement_still_says_what_the_bundle_is(training_set: TrainingSet) -> None:
     text = card(training_set)
     assert text.startswith("# Bundle 20240401-000000-seed-5\nCode 0123456789ab, 60 items, ")
     assert "Slates" not in text
-    assert text.endswith(LIMITS)
+    assert LIMITS in text
 
 
 @pytest.mark.parametrize("count", ["items", "interactions", "users"])

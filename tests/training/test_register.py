@@ -13,8 +13,8 @@ from recloop.bundles import Alias, BundleFile, seal
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
 from recloop.settings import Settings
-from training.register import EXPERIMENT, MAX_DESCRIPTION, main, register
-from training.registry import TRAINING_SET_TAG, open_registry
+from training.register import EXPERIMENT, main, register
+from training.registry import MAX_DESCRIPTION, TRAINING_SET_TAG, describe, open_registry
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -66,6 +66,7 @@ def test_run_tells_what_the_bundle_was_made_of_and_leaves_out_unknown_numbers(
     metrics = {
         "heads": {"click": {"auc": 0.75, "gauc": float("nan")}},
         "offline": {"ndcg_difference_interval": [-1, 2]},
+        "slices": {"click": {"item=head": {"auc": 0.7}}},
     }
     report = register(write_bundle(tmp_path / "b", metrics=metrics), tmp_path / "set", settings=settings)
     run = open_registry(settings).get_run(report["run_id"])
@@ -92,8 +93,9 @@ def test_training_set_is_found_from_any_folder(
 
 
 def test_card_is_the_version_s_description_as_far_as_it_fits(settings: Settings, tmp_path: Path) -> None:
-    register(write_bundle(tmp_path / "b", card="é" * (MAX_DESCRIPTION + 1)), tmp_path, settings=settings)
-    assert challenger(settings).description == "é" * MAX_DESCRIPTION
+    card = "# Bundle\n" + "é" * MAX_DESCRIPTION
+    register(write_bundle(tmp_path / "b", card=card), tmp_path, settings=settings)
+    assert challenger(settings).description == describe(card)
 
 
 def test_run_that_breaks_off_is_marked_failed_and_makes_no_version(settings: Settings, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from recloop.errors import ComponentUnavailable, ConfigurationError
 from recloop.settings import Settings
-from training.registry import champion, find_version, flat_metrics, open_registry
+from training.registry import MAX_DESCRIPTION, champion, describe, find_version, flat_metrics, open_registry
 
 
 class OverloadedHandler(BaseHTTPRequestHandler):
@@ -39,6 +39,25 @@ def overloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_nested_metrics_get_dotted_names_and_unknown_numbers_are_left_out() -> None:
     nested = {"heads": {"click": {"auc": 0.7, "ece": float("nan")}}, "interval": [0.1, 0.2], "name": "text"}
     assert flat_metrics(nested) == {"heads.click.auc": 0.7, "interval.0": 0.1, "interval.1": 0.2}
+
+
+@pytest.mark.parametrize("n_more", [0, 1])
+def test_description_is_the_card_or_its_first_lines_and_where_the_rest_is(n_more: int) -> None:
+    line = "| éé |\n"
+    card = line * (MAX_DESCRIPTION // len(line) + 1)
+    card = card[: MAX_DESCRIPTION + n_more]
+    found = describe(card)
+    if not n_more:
+        assert found == card
+        return
+    kept, rest = found.split("\n\n")
+    assert rest == "The rest is in the run's artifact bundle/model_card.md."
+    assert set(kept.splitlines()) == {"| éé |"}
+    assert MAX_DESCRIPTION - len(line) <= len(found) <= MAX_DESCRIPTION
+
+
+def test_card_of_one_line_is_cut_where_it_must_be() -> None:
+    assert len(describe("é" * (MAX_DESCRIPTION + 1))) == MAX_DESCRIPTION
 
 
 @pytest.mark.slow

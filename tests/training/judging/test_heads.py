@@ -191,5 +191,6 @@ def test_slices_are_reported_per_head(training_set: TrainingSet, recommender: Re
 def test_head_without_an_auc_stands_in_the_model_card(training_set: TrainingSet) -> None:
     report = head_report(scored([0, 0], [0.1, 0.2], ["a", "a"]), seed=3)
     stack = Stack(texts={}, curves={}, skipped={}, plans={})
-    card = model_card(training_set, {"bundle_id": "b", "code_commit": "c"}, {"heads": report}, stack)
+    facts = {"bundle_id": "b", "code_commit": "c", "data_snapshots": {}}
+    card = model_card(training_set, facts, {"heads": report}, stack)
     assert "| click | – | – |" in card
