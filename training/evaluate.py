@@ -25,8 +25,9 @@ from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.judging.heads import head_report, in_sample_note, judged_rows, score_rows, slice_report
+from training.judging.heads import ScoredRows, head_report, in_sample_note, judged_rows, score_rows, slice_report
 from training.judging.slates import BY_SEGMENT, MODEL, POPULARITY, Slates, judge_slates
+from training.judging.slices import Masks, slice_masks
 from training.judging.source import evaluate_source
 from training.registry import find_bundle
 from training.reports import check_writable, write_report
@@ -44,11 +45,14 @@ N_RESAMPLES = 300
 class Evaluation(Slates):
     """What was measured of the slates, and of each head, on the whole and by slice.
 
+    `rows` were judged, the same of every bundle as the requests are; `row_slices` says which of them are of one slice.
     There is a note if the bundle learned what judges it.
     """
 
     heads: dict[str, dict[str, Any]]
     head_slices: dict[str, dict[str, dict[str, Any]]]
+    rows: ScoredRows
+    row_slices: Masks
     note: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,8 +127,9 @@ def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: S
     scored = score_rows(recommender, training_set, rows)
     note = in_sample_note(recommender.manifest, training_set.examples.times_ms[rows])
     heads = head_report(scored, seed=settings.seed, n_resamples=N_RESAMPLES)
-    by_slice = slice_report(scored, training_set, before_ms=training_set.split.holdout_ms, seed=settings.seed)
-    return Evaluation(**vars(slates), heads=heads, head_slices=by_slice, note=note)
+    masks = slice_masks(training_set, rows, before_ms=training_set.split.holdout_ms)
+    by_slice = slice_report(scored, masks, seed=settings.seed)
+    return Evaluation(**vars(slates), heads=heads, head_slices=by_slice, rows=scored, row_slices=masks, note=note)
 
 
 if __name__ == "__main__":

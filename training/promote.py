@@ -1,7 +1,7 @@
 """Hold the gate: move the alias `champion` to a version that is good enough, or refuse with the numbers.
 
 In: a registered version, the champion, and the training set the version was made from: both are judged on its
-holdout, on the same requests. Out: the alias moved; the last line printed is a JSON object.
+holdout, on the same requests and rows. Out: the alias moved; the last line printed is a JSON object.
 Run: python -m training.promote --version 7 [--accept-regression "why"]
 """
 
@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from recloop import cli
 from recloop.bundles import Alias
 from recloop.errors import PromotionRefused
 from recloop.metrics import Interval, bootstrap_interval
 from recloop.settings import Settings, load_settings
 from training.costs import peak_memory_mb
+from training.judging.worst_slice import worst_slice
 from training.registry import (
     ACCEPTED_TAG,
     PREVIOUS_CHAMPION_TAG,
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
     from training.evaluate import Evaluation
 
 MODEL, POPULARITY = "model", "popularity"
-MIN_USERS = 30
-"""A bootstrap over fewer users says little."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +144,10 @@ def judge(challenger: ModelVersion, current: ModelVersion | None, *, settings: S
 
 
 def gate(new: Evaluation, old: Evaluation | None, *, names: tuple[str, str], settings: Settings) -> Verdict:
-    """Compare a challenger with popularity and with the champion, both on the same requests.
+    """Compare a challenger with popularity and with the champion, all on the same requests.
 
     A retrain moves ndcg by noise alone, so a small loss passes; one that is beyond the allowed, or sure, or sure on one
-    slice of the requests, does not.
+    slice of the requests or of the rows, does not.
     """
     ndcg = float(new.ndcg[MODEL].mean())
 
@@ -176,31 +173,13 @@ def gate(new: Evaluation, old: Evaluation | None, *, names: tuple[str, str], set
             f"the gate allows {settings.gate_min_ndcg_difference:+.4f}, and no loss that is sure."
         )
     elif old is not None and (worst := worst_slice(new, old, seed=settings.seed)) is not None:
-        name, lost, (ours, theirs) = worst
+        lost = worst.difference
         reason = (
-            f"{names[0]} is good enough on the whole, but on {name} it has ndcg@10 {ours:.4f} where {names[1]} has "
-            f"{theirs:.4f}: the interval [{lost.low:+.4f}, {lost.high:+.4f}], widened for the number of slices, lies "
-            "below zero."
+            f"{names[0]} is good enough on the whole, but on {worst.name} it has {worst.metric} {worst.ours:.4f} where "
+            f"{names[1]} has {worst.theirs:.4f}: the interval [{lost.low:+.4f}, {lost.high:+.4f}], widened for the "
+            "number of slices, lies below zero."
         )
     return Verdict(ndcg, len(new.user_ids), over_popularity, over_champion, old_ndcg, reason)
-
-
-def worst_slice(new: Evaluation, old: Evaluation, *, seed: int) -> tuple[str, Interval, tuple[float, float]] | None:
-    """Return the slice on which the challenger is surely worse, of several the worst, with both ndcg@10; else None.
-
-    Of n slices each is judged at a level of 1 - 0.05 / n (Bonferroni), so that slices that differ by noise refuse one
-    challenger in twenty at most. A slice of fewer than MIN_USERS users is left out.
-    """
-    users = np.array(new.user_ids, dtype=object)
-    masks = {name: mask for name, mask in new.slices.items() if len(set(users[mask])) >= MIN_USERS}
-    found: list[tuple[str, Interval, tuple[float, float]]] = []
-    for name, mask in masks.items():
-        ours, theirs = new.ndcg[MODEL][mask], old.ndcg[MODEL][mask]
-        level = 1 - 0.05 / len(masks)
-        lost = bootstrap_interval(ours - theirs, groups=users[mask].tolist(), seed=seed, level=level)
-        if lost.high < 0:
-            found.append((name, lost, (float(ours.mean()), float(theirs.mean()))))
-    return min(found, key=lambda each: each[1].mean, default=None)
 
 
 if __name__ == "__main__":

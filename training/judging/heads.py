@@ -21,7 +21,7 @@ from recloop.recommend import Recommender
 from recloop.tables import Origin
 from training.data.dataset import Ints, TrainingSet
 from training.judging.head_numbers import head_numbers, unmeasured
-from training.judging.slices import measure_slices, slice_masks
+from training.judging.slices import Masks, measure_slices
 from training.stacking.row_statistics import Moments, RowStatistics
 from training.stacking.rows import example_rows, shown
 
@@ -94,11 +94,8 @@ def head_report(scored: ScoredRows, *, seed: int, n_resamples: int = 1_000) -> d
     return {str(head): _one_head(scored, head, seed, n_resamples) for head in Head}
 
 
-def slice_report(
-    scored: ScoredRows, training_set: TrainingSet, *, before_ms: int, seed: int
-) -> dict[str, dict[str, Any]]:
+def slice_report(scored: ScoredRows, masks: Masks, *, seed: int) -> dict[str, dict[str, Any]]:
     """Return the same numbers per head and slice; a head that the bundle lacks has no slices."""
-    masks = slice_masks(training_set, scored.rows, before_ms=before_ms)
     users = scored.moments.user_ids
     found: dict[str, dict[str, Any]] = {str(head): {} for head in Head}
     for head, chances in scored.chances.items():

@@ -67,12 +67,13 @@ def _masks(columns: Mapping[str, Iterable[str | None]]) -> Masks:
 
 
 def request_masks(training_set: TrainingSet, requests: Sequence[Request], *, before_ms: int) -> Masks:
-    """Return slice → which of `requests` it has, by user and hour; see `slice_masks`."""
+    """Return slice → which of `requests` it has, by user, hour and surface; see `slice_masks`."""
     users = [request.user for request in requests]
     ids = np.array([user.user_id for user in users], dtype=object)
     columns: dict[str, Iterable[str | None]] = {
         "user": _user_slices(training_set.interactions, ids, before_ms),
         "hour": _hour_slices(np.array([request.context.time_ms for request in requests], dtype=np.int64)),
+        Column.SURFACE: [request.context.surface for request in requests],
         Column.SEGMENT: [user.segment for user in users],
         Column.AGE_GROUP: [user.age_group for user in users],
         Column.GENDER: [user.gender for user in users],

@@ -31,6 +31,7 @@ from training.judging.heads import (
     slice_report,
 )
 from training.judging.slates import NoRequests, judge_slates
+from training.judging.slices import slice_masks
 from training.source.read import read_source_set
 
 
@@ -69,11 +70,12 @@ def evaluate_source(
     if scores is not None:
         write_scores(scored, training_set, scores)
     times = training_set.examples.times_ms[rows]
+    masks = slice_masks(training_set, rows, before_ms=training_set.split.holdout_ms)
     return {
         "note": in_sample_note(recommender.manifest, times),
         "heads": head_report(scored, seed=settings.seed),
         "slates": _slates(recommender, training_set, settings),
-        "slices": slice_report(scored, training_set, before_ms=training_set.split.holdout_ms, seed=settings.seed),
+        "slices": slice_report(scored, masks, seed=settings.seed),
         "data": {
             "source": source.name,
             "from": format_time(first),

@@ -31,6 +31,7 @@ from training.judging.heads import (
     score_rows,
     slice_report,
 )
+from training.judging.slices import slice_masks
 from training.model_card import model_card
 from training.source.build import build_source_set
 from training.stacking.row_statistics import Moments
@@ -178,9 +179,8 @@ def test_every_head_is_reported_and_one_that_the_bundle_lacks_says_so() -> None:
 
 def test_slices_are_reported_per_head(training_set: TrainingSet, recommender: Recommender) -> None:
     rows = np.arange(len(training_set.examples))
-    found = slice_report(
-        score_rows(recommender, training_set, rows), training_set, before_ms=training_set.split.holdout_ms, seed=1
-    )
+    masks = slice_masks(training_set, rows, before_ms=training_set.split.holdout_ms)
+    found = slice_report(score_rows(recommender, training_set, rows), masks, seed=1)
     assert [*found] == [*Head]
     assert found["like"] == {}
     assert {"surface=home", "surface=search"} <= found["click"].keys()

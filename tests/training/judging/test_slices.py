@@ -154,7 +154,7 @@ def test_slices_are_measured_unless_there_is_little_to_measure() -> None:
     assert (found["users of one label"]["auc"], found["users of one label"]["gauc"]) == (0.0, None)
 
 
-def test_requests_are_sliced_by_who_asks_and_when(training_set: TrainingSet) -> None:
+def test_requests_are_sliced_by_who_asks_when_and_where(training_set: TrainingSet) -> None:
     split, examples = training_set.split, training_set.examples
     ages = np.where(examples.user_ids == "u01", "18-24", None).astype(object)
     examples = replace(examples, profile={**examples.profile, Column.AGE_GROUP: ages})
@@ -163,7 +163,7 @@ def test_requests_are_sliced_by_who_asks_and_when(training_set: TrainingSet) -> 
         training_set, start_ms=split.holdout_ms, end_ms=split.end_ms, n_users=60, per_user=2, seed=1
     )
     masks = request_masks(training_set, requests, before_ms=split.holdout_ms)
-    for dimension in ("user", "hour", Column.SEGMENT, Column.AGE_GROUP):
+    for dimension in ("user", "hour", Column.SURFACE, Column.SEGMENT, Column.AGE_GROUP):
         own = [mask for name, mask in masks.items() if name.startswith(f"{dimension}=")]
         assert (np.sum(own, axis=0) == 1).all(), dimension
     assert masks["age_group=18-24"].tolist() == [request.user.user_id == "u01" for request in requests]
@@ -172,4 +172,5 @@ def test_requests_are_sliced_by_who_asks_and_when(training_set: TrainingSet) -> 
     first = requests[0]
     hour = first.context.time_ms % MS_PER_DAY // (4 * MS_PER_HOUR) * 4
     assert masks[f"hour={hour:02}-{hour + 4:02}"][0]
+    assert masks[f"{Column.SURFACE}={first.context.surface}"][0]
     assert masks[f"{Column.SEGMENT}={first.user.segment or 'unknown'}"][0]
