@@ -59,7 +59,7 @@ class Trained:
 
 
 def write_bundle(out: Path, trained: Trained, *, created_at: datetime, seed: int, judge: Judge) -> Manifest:
-    """Write a bundle to `out`, which it replaces.
+    """Write a bundle to `out`, which it replaces when it is whole.
 
     Args:
         out: folder of the bundle.
@@ -82,11 +82,20 @@ def write_bundle(out: Path, trained: Trained, *, created_at: datetime, seed: int
         (part / BundleFile.MODEL_CARD).write_text(card, encoding="utf-8")
         manifest = seal(part, created_at=created_at, facts=facts | {"metrics": metrics})
         load_bundle(part)
-        shutil.rmtree(out, ignore_errors=True)
-        part.rename(out)
+        _replace(out, part)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return manifest
+
+
+def _replace(place: Path, new: Path) -> None:
+    """Move a folder to a place; what was there is deleted last, so that a process that dies here loses neither."""
+    old = place.with_name(f"{place.name}.old")
+    if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_models(folder: Path, trained: Trained) -> None:

@@ -126,10 +126,11 @@ def train(
     leave it open whether there is a ranker, that is decided then alone: more rows may bear one that fewer did not.
     Two bundles made so cannot be compared on that holdout.
 
-    The models of each epoch are kept beside `out` until the bundle is whole: a run that was killed goes on from there.
+    Until the bundle is whole, the models of each epoch and the bundle that is judged lie in a folder beside `out`: a
+    run that was killed or failed goes on from there, and an earlier bundle at `out` stays.
 
     Raises:
-        TrainingError: the training set cannot be used, or the loss stopped being a number; no bundle is written then.
+        TrainingError: the training set cannot be used, or the loss stopped being a number; `out` is as it was then.
     """
     started, watch, checkpoints = time.monotonic(), Stopwatch(), out.with_name(f"{out.name}.checkpoints")
     with watch.part("read"):
@@ -139,7 +140,7 @@ def train(
     parts: dict[str, Any] = {}
     created_at = SystemClock().now()
 
-    def bundled(trained: Trained) -> Manifest:
+    def bundled(place: Path, trained: Trained) -> Manifest:
         def judge(recommender: Recommender) -> dict[str, Any]:
             if not judged:
                 with watch.part("evaluate"):
@@ -149,14 +150,15 @@ def train(
             facts = {"learned_until_ms": trained.extras.statistics.until_ms, "parts": parts}
             return judged[0].to_dict() | facts | _costs(watch, trained)
 
-        return write_bundle(out, trained, created_at=created_at, seed=settings.seed, judge=judge)
+        return write_bundle(place, trained, created_at=created_at, seed=settings.seed, judge=judge)
 
     ranking = partial(train_ranking, training_set, base, watch=watch, checkpoints=checkpoints)
     undecided = refit_holdout and settings.ranker == "auto"
     judged_by = settings.model_copy(update={"ranker": "off"}) if undecided else settings
-    manifest = bundled(ranking(judged_by, end_ms=training_set.split.holdout_ms))
+    place = checkpoints / "judged" if refit_holdout else out
+    manifest = bundled(place, ranking(judged_by, end_ms=training_set.split.holdout_ms))
     if refit_holdout:
-        manifest = bundled(ranking(settings, end_ms=training_set.split.end_ms))
+        manifest = bundled(out, ranking(settings, end_ms=training_set.split.end_ms))
     shutil.rmtree(checkpoints, ignore_errors=True)
     return {
         "rows_in": len(training_set.interactions.items) + len(training_set.examples),

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.determinism import compare
 from recloop.bundles import BundleFile, ranker_file, verify
 from recloop.clock import to_ms
 from recloop.labels import Head
@@ -20,6 +21,7 @@ from recloop.ranker import RANKER_COLUMNS
 from recloop.settings import Settings
 from recloop.training_set import TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
+from training.ranker.trainer import RankerTrainer
 from training.scoring import load_bundle
 from training.stacking.pooled import RANKER_FORMS
 from training.train import main, train
@@ -88,12 +90,19 @@ def test_labels_of_one_class_are_refused_and_nothing_is_written(
     assert not (tmp_path / "bundle").exists()
 
 
-def test_a_source_is_trained_on_to_the_end_of_a_day(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    data = f"events:{write_log(tmp_path / 'log', shown_log())}"
-    out = tmp_path / "bundle"
-    until = (FIRST_DAY + 2 * DAY).date()
-    assert main(["--data", data, "--until", str(until), "--out", str(out), "--epochs", "1", "--seed", "5"]) == 0
+@pytest.fixture(scope="module")
+def on_source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A bundle trained on a source in one go, and the options that ask for it, all but `--out`."""
+    folder = tmp_path_factory.mktemp("on-source")
+    data = f"events:{write_log(folder / 'log', shown_log())}"
+    until = str((FIRST_DAY + 2 * DAY).date())
+    options = ["--data", data, "--until", until, "--epochs", "1", "--seed", "5", "--device", "cpu"]
+    assert main([*options, "--out", str(folder / "bundle")]) == 0
+    return folder / "bundle", options
+
+
+def test_a_source_is_trained_on_to_the_end_of_a_day(on_source: tuple[Path, list[str]]) -> None:
+    out = on_source[0]
     manifest = verify(out)
     end_ms = to_ms(FIRST_DAY + 3 * DAY)
     assert manifest.metrics["learned_until_ms"] == end_ms, "trees and statistics know the holdout"
@@ -105,8 +114,63 @@ def test_a_source_is_trained_on_to_the_end_of_a_day(tmp_path: Path, caplog: pyte
     helped = [check["form"] for check in ranker["checks"] if check["helps"]]
     assert ranker["served"] == (helped[-1] if helped else None)
     assert (ranker["served"] is not None) == (BundleFile.RANKER in manifest.files)
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith(f"{out.name}.")] == []
+
+
+def test_failure_after_the_judgement_leaves_the_earlier_bundle_and_the_next_run_goes_on(
+    on_source: tuple[Path, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    whole, options = on_source
+    out = earlier_bundle(tmp_path / "bundle")
+    run_epoch = RankerTrainer.run_epoch
+
+    def poisoned(self: RankerTrainer, epoch: int) -> float:
+        if epoch == 2:
+            self.model.heads.bias.data.fill_(np.nan)
+        return run_epoch(self, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RankerTrainer, "run_epoch", poisoned)
+        assert main([*options, "--out", str(out)]) == 1
+    assert "TrainingError: the ranker's training loss became nan in epoch 2, step 1" in capsys.readouterr().err
+    assert contents(out) == EARLIER
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "bundle.checkpoints"}
+
+    caplog.set_level("INFO")
+    assert main([*options, "--out", str(out)]) == 0
+    assert "the transformer goes on after epoch 1 of the checkpoint" in caplog.text
+    assert "ranker goes on after epoch 1 of the checkpoint" in caplog.text
     decisions = re.findall(r"the ranker (\w+) is (?:kept|left out): over \w+ \w+ auc ", caplog.text)
     assert decisions == list(RANKER_FORMS), "decided once, on all rows"
+    assert_same_bundle(whole, out)
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
+
+
+EARLIER = {"manifest.json": b"{}", "items.json": b"[]"}
+
+
+def earlier_bundle(folder: Path) -> Path:
+    """Write what a training finds where its bundle is to be; it only has to be there still."""
+    folder.mkdir()
+    for name, content in EARLIER.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def assert_same_bundle(one: Path, other: Path) -> None:
+    """Hold two bundles together byte by byte; the model card names the bundle and the moment it was made."""
+    found = compare(one, other)
+    assert {name for name, same in found["same_bytes"].items() if not same} <= {BundleFile.MODEL_CARD}
+    assert len(found["same_bytes"]) > 10
+    assert found["metrics_apart_at_most"] == 0
 
 
 @pytest.mark.parametrize(
