@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from recloop.settings import Settings
 from recloop.training_set import TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
 from training.ranker.trainer import RankerTrainer
+from training.retrieval.sequence_trainer import Schedule
 from training.scoring import load_bundle
 from training.stacking.pooled import RANKER_FORMS
 from training.train import main, train
@@ -147,6 +149,18 @@ def test_failure_after_the_judgement_leaves_the_earlier_bundle_and_the_next_run_
     decisions = re.findall(r"the ranker (\w+) is (?:kept|left out): over \w+ \w+ auc ", caplog.text)
     assert decisions == list(RANKER_FORMS), "decided once, on all rows"
     assert_same_bundle(whole, out)
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
+
+
+def test_loss_that_is_no_number_ends_the_command_and_leaves_the_earlier_bundle(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.retrieval.sequence.Schedule", partial(Schedule, learning_rate=1e30))
+    out = earlier_bundle(tmp_path / "bundle")
+    assert main(["--training-set", str(folder), "--out", str(out), "--device", "cpu"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.match("TrainingError: the transformer's .*loss became nan.* lower the learning rate", said)
+    assert contents(out) == EARLIER
     assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
 
 
