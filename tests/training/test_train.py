@@ -1,10 +1,17 @@
-"""Training end to end on the synthetic log: the bundle, its report, its judgement, and a second run."""
+"""Training end to end on the synthetic log: the bundle, its report, its judgement, and runs that were cut off.
+
+Run as a module, this file is a training that is killed.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,18 +22,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.determinism import compare
-from recloop.bundles import BundleFile, ranker_file, verify
+from recloop.bundles import BundleFile, verify
 from recloop.clock import to_ms
 from recloop.labels import Head
 from recloop.ranker import RANKER_COLUMNS
-from recloop.settings import Settings
+from recloop.settings import PROJECT_DIR, Settings
 from recloop.training_set import TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
 from training.ranker.trainer import RankerTrainer
-from training.retrieval.sequence_trainer import Schedule
+from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
 from training.scoring import load_bundle
 from training.stacking.pooled import RANKER_FORMS
-from training.train import main, train
+from training.train import main
 
 pytestmark = pytest.mark.slow
 
@@ -64,16 +71,39 @@ def test_model_beats_popularity_where_there_is_a_pattern(trained: tuple[Path, di
     assert trained[1]["heads"]["hide"]["auc"] > 0.7
 
 
-def test_same_seed_gives_the_same_models(
-    trained: tuple[Path, dict[str, Any]], folder: Path, quick_settings: Settings, tmp_path: Path
+def test_killed_training_goes_on_to_the_bundle_it_would_have_been(
+    trained: tuple[Path, dict[str, Any]],
+    folder: Path,
+    quick_settings: Settings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    again = train(folder, tmp_path / "again", settings=quick_settings)
-    for name in (*(ranker_file(head) for head in (Head.CLICK, Head.LIKE, Head.HIDE)), BundleFile.CALIBRATION):
-        assert (trained[0] / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
-    np.testing.assert_allclose(
-        np.load(trained[0] / BundleFile.ITEM_VECTORS), np.load(tmp_path / "again" / BundleFile.ITEM_VECTORS), atol=1e-6
-    )
-    assert again["offline"] == trained[1]["offline"]
+    options = ["--training-set", str(folder), "--out", str(tmp_path / "bundle")]
+    for name in ("epochs", "device", "seed", "ranker"):
+        options += [f"--{name}", str(getattr(quick_settings, name))]
+    command = [sys.executable, "-m", "tests.training.test_train", *options]
+    killed = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle.checkpoints"}
+    caplog.set_level("INFO")
+    assert main(options) == 0
+    assert "the transformer goes on after epoch 1 of the checkpoint" in caplog.text
+    assert_same_bundle(trained[0], tmp_path / "bundle")
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
+
+
+def train_killed() -> None:
+    """Train as the command does, in a process that ends when the transformer has gone through its second epoch."""
+    run_epoch = SequenceTrainer.run_epoch
+
+    def killed(self: SequenceTrainer, epoch: int) -> None:
+        run_epoch(self, epoch)
+        if epoch == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SequenceTrainer, "run_epoch", killed)
+        main()
 
 
 def test_labels_of_one_class_are_refused_and_nothing_is_written(
@@ -209,3 +239,7 @@ def test_a_source_without_events_before_the_end_is_refused(tmp_path: Path, capsy
     assert main(["--data", data, "--until", "2001-01-01", "--out", str(tmp_path / "bundle")]) == 1
     assert "holds events from 2024-03-01" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
+
+
+if __name__ == "__main__":
+    train_killed()
