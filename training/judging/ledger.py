@@ -43,7 +43,7 @@ def _table(
         cells = [_cell(found["heads"][head], metric) for head, metric in shown]
         says = found["verdict"]["says"] if "verdict" in found else ""
         spent = found["costs"]
-        size = round(spent.get("tree_bytes", spent.get("weight_bytes", 0)) / 1_000)
+        size = round(sum(spent.get(part, 0) for part in ("tree_bytes", "weight_bytes")) / 1_000)
         lines.append(
             _line([name, *cells, says, spent["training_cpu_seconds"], size, spent["scoring_ms_per_1000_rows"]])
         )

@@ -81,8 +81,8 @@ def score_hybrid(
         head: [pool(own, to_logits(other)) for own, other in zip(runs, ranker[head], strict=False)]
         for head, runs in trees.items()
     }
-    added = ("training_cpu_seconds", "scoring_ms_per_1000_rows")
-    return scores, {name: round(sum(own[name] for own in costs), 3) for name in added}
+    added = ("training_cpu_seconds", "tree_bytes", "weight_bytes", "scoring_ms_per_1000_rows")
+    return scores, {name: round(sum(own.get(name, 0) for own in costs), 3) for name in added}
 
 
 def _rows(rows: Any, inputs: RankerInputs, variant: RankerVariant) -> RankerRows:

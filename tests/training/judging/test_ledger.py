@@ -21,9 +21,9 @@ def part(value: float | None, *, beside: bool = True) -> dict[str, Any]:
     return {"heads": {"click": head}, "costs": costs, "verdict": {"says": "helps"}}
 
 
-def tree_part(value: float | None, *, beside: bool = True) -> dict[str, Any]:
+def tree_part(value: float | None, *, beside: bool = True, **more: Any) -> dict[str, Any]:
     found = part(value, beside=beside)
-    return found | {"costs": found["costs"] | {"tree_bytes": 12_300}}
+    return found | {"costs": found["costs"] | {"tree_bytes": 12_300} | more}
 
 
 FULL = {name: of for name, of in tree_part(0.75, beside=False).items() if name != "verdict"}
@@ -62,6 +62,9 @@ def test_baselines_say_their_cpu_seconds() -> None:
 
 def test_rankers_have_a_table_where_there_were_any() -> None:
     assert "ranker" not in rows(REPORT)
-    found = rows(REPORT | {"hybrids": dict.fromkeys(HYBRIDS, part(0.76)), "rankers": {RANKER: part(0.74)}})
+    hybrid = tree_part(0.76, weight_bytes=6_400)
+    found = rows(REPORT | {"hybrids": dict.fromkeys(HYBRIDS, hybrid), "rankers": {RANKER: part(0.74)}})
     assert {*HYBRIDS, RANKER} <= found.keys()
     assert len(found[RANKER]) == len(found["ranker"]) == len(found["left out"])
+    # 12.3 KB of trees and 6.4 KB of weights
+    assert [found[name][-2] for name in HYBRIDS] == ["19"] * len(HYBRIDS)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from recloop.histories import Histories
+from recloop.labels import Head
+from recloop.ranker import pool, to_logits
 from recloop.sequences import ACTION_CODES
-from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS, without_hides
+from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS, score_hybrid, without_hides
 from training.ranker.rows import RankerShape
 from training.stacking.pooled import RANKER_FORMS
 
@@ -28,3 +30,14 @@ def test_every_variant_is_another_and_what_may_be_served_is_among_them() -> None
     assert RANKER_VARIANTS[RANKER].shape == RankerShape()
     assert [RANKER_VARIANTS[name].shape for name in HYBRIDS.values()] == [*reversed(RANKER_FORMS.values())]
     assert len(set(RANKER_VARIANTS.values())) == len(RANKER_VARIANTS)
+
+
+def test_trees_with_a_ranker_take_as_much_time_and_room_as_both() -> None:
+    trees = {"columns": 9, "training_cpu_seconds": 2.5, "tree_bytes": 2_000, "scoring_ms_per_1000_rows": 0.25}
+    ranker = {"training_cpu_seconds": 4.0, "weight_bytes": 700, "scoring_ms_per_1000_rows": 3.5}
+    chances, logits = np.array([0.1, 0.6]), np.array([0.4, 0.2])
+    scores, spent = score_hybrid({Head.CLICK: [chances]}, {Head.CLICK: [logits]}, (trees, ranker))
+    np.testing.assert_array_equal(scores[Head.CLICK], [pool(chances, to_logits(logits))])
+    assert spent == {
+        "training_cpu_seconds": 6.5, "tree_bytes": 2_000, "weight_bytes": 700, "scoring_ms_per_1000_rows": 3.75,
+    }  # fmt: skip
