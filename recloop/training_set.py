@@ -73,7 +73,10 @@ EXPOSURE_COLUMNS = (
     Column.SURFACE,
     *Head,
 )
-"""Every label row that an impression began, of all spans, in order of known_at: what statistics are counted from."""
+"""Every label row that an impression began, of all spans: what statistics are counted from."""
+
+EXPOSURE_ORDER = (ms(Column.KNOWN_AT), *(name for name in EXPOSURE_COLUMNS if name != ms(Column.KNOWN_AT)))
+"""As their outcomes were known; by all else after that, so that the same rows make the same file."""
 
 INTERACTION_COLUMNS = (
     Column.USER_ID,

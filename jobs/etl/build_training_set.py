@@ -34,7 +34,7 @@ from recloop.negatives import with_negatives
 from recloop.settings import Settings
 from recloop.splits import TimeSplit, split_by_time
 from recloop.tables import CLEAN_EVENTS, ITEMS, LABELS, Column, Origin
-from recloop.training_set import EXPOSURE_COLUMNS, PUBLISHED_MS, ms, write_folder
+from recloop.training_set import EXPOSURE_COLUMNS, EXPOSURE_ORDER, PUBLISHED_MS, ms, write_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,7 +110,7 @@ def read_exposures(spark: SparkSession, until: datetime) -> pa.Table:
     rows = spark.table(LABELS.full_name).where(F.col(Column.ORIGIN) == Origin.IMPRESSION.value)
     times = {ms(name): F.unix_millis(name) for name in (Column.EVENT_TIME, Column.KNOWN_AT)}
     known = rows.where(F.col(Column.KNOWN_AT) < F.lit(until)).withColumns(times).select(*EXPOSURE_COLUMNS)
-    order = [(str(name), "ascending") for name in (ms(Column.KNOWN_AT), Column.USER_ID, Column.ITEM_ID)]
+    order = [(str(name), "ascending") for name in EXPOSURE_ORDER]
     return known.toArrow().sort_by(order)
 
 

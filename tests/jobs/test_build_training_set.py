@@ -21,6 +21,7 @@ from recloop.splits import split_by_time
 from recloop.tables import CLEAN_EVENTS
 from recloop.training_set import (
     EXAMPLE_COLUMNS,
+    EXPOSURE_COLUMNS,
     INTERACTION_COLUMNS,
     ITEM_COLUMNS,
     POPULARITY_COLUMNS,
@@ -158,6 +159,7 @@ class TestFolder:
         assert {path.name for path in built.folder.iterdir()} == set(TrainingFile)
         for file, columns in (
             (TrainingFile.EXAMPLES, EXAMPLE_COLUMNS),
+            (TrainingFile.EXPOSURES, EXPOSURE_COLUMNS),
             (TrainingFile.INTERACTIONS, INTERACTION_COLUMNS),
             (TrainingFile.ITEMS, ITEM_COLUMNS),
             (TrainingFile.USERS, USER_COLUMNS),

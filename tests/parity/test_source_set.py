@@ -31,6 +31,7 @@ WINDOW = timedelta(hours=24)
 UNTIL = DAY_0 + timedelta(days=7, hours=9, minutes=30)
 KEYS = {
     TrainingFile.EXAMPLES: ("label_id", "item_id", "sampled"),
+    TrainingFile.EXPOSURES: ("user_id", "item_id", "event_time_ms", "known_at_ms"),
     TrainingFile.INTERACTIONS: ("user_id", "event_time_ms", "event_hash"),
     TrainingFile.ITEMS: ("item_id",),
     TrainingFile.USERS: ("user_id",),

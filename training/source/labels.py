@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from recloop.labels import Head
 from recloop.tables import Column, Origin
-from recloop.training_set import EXPOSURE_COLUMNS, ms
+from recloop.training_set import EXPOSURE_COLUMNS, EXPOSURE_ORDER, ms
 from training.data.dataset import Ints
 from training.source.log import TIME_MS, Bools, SourceLog
 
@@ -57,7 +57,7 @@ def exposure_rows(log: SourceLog, *, window: timedelta) -> pa.Table:
         ms(Column.KNOWN_AT): pa.array(known_ms),
         **{str(head): pa.array(outcomes[:, place].astype(np.int32)) for place, head in enumerate(Head)},
     }
-    order = [(str(name), "ascending") for name in (ms(Column.KNOWN_AT), Column.USER_ID, Column.ITEM_ID)]
+    order = [(str(name), "ascending") for name in EXPOSURE_ORDER]
     return pa.table({str(name): columns[name] for name in EXPOSURE_COLUMNS}).sort_by(order)
 
 

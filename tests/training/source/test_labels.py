@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from recloop.labels import Head, attribute
 from recloop.tables import Origin
 from tests.lake import DAY_0, event, random_log
 from tests.training.listed_source import ListedSource
-from training.source.labels import label_rows
+from training.source.labels import exposure_rows, label_rows
 from training.source.log import read_log
 
 HOUR = timedelta(hours=1)
@@ -94,3 +95,44 @@ def test_rows_before_the_start_are_left_out_and_still_explain() -> None:
 def test_newest_are_kept_and_at_one_moment_the_smaller_ids() -> None:
     log = [event(name, "click", item=name, at=DAY_0 + HOUR) for name in ("b", "a", "c")] + [event("old", "click")]
     assert list(by_arrays(log, HOUR, most=2)) == ["a", "b"]
+
+
+def exposures(log: list[Event], window: timedelta) -> list[dict[str, Any]]:
+    return exposure_rows(read_log(ListedSource(log), until=END), window=window).to_pylist()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_exposures_are_the_rows_of_impressions_as_their_outcomes_were_known(seed: int) -> None:
+    log = random_log(seed, n_events=500)
+    expected: list[dict[str, Any]] = [
+        {
+            "user_id": row.cause.user_id,
+            "item_id": row.cause.item_id,
+            "event_time_ms": to_ms(row.cause.event_time),
+            "known_at_ms": to_ms(row.known_at),
+            "surface": row.cause.surface,
+            **{str(head): int(head in row.outcomes) for head in Head},
+        }
+        for row in attribute(log, window=24 * HOUR)
+        if row.origin == Origin.IMPRESSION
+    ]
+    assert any(row["known_at_ms"] > row["event_time_ms"] for row in expected)
+    order = ("known_at_ms", "user_id", "item_id", "event_time_ms", *(str(head) for head in Head))
+    assert exposures(log, 24 * HOUR) == sorted(expected, key=lambda row: tuple(row[name] for name in order))
+
+
+def test_exposures_known_at_one_moment_come_in_the_same_order_whatever_their_ids() -> None:
+    first, later = DAY_0, DAY_0 + HOUR / 2
+    shown = [(later, "home", "s2"), (first, "home", "s1"), (later, "search", "s3"), (later, None, "s4")]
+    for ids in permutations("abcd"):
+        log = [
+            event(name, "impression", at=at, surface=surface, slate_id=slate)
+            for name, (at, surface, slate) in zip(ids, shown, strict=True)
+        ]
+        log += [event("of-the-first", "click", at=later, slate_id="s1")]
+        assert [(row["event_time_ms"], row["surface"], row["click"]) for row in exposures(log, HOUR)] == [
+            (to_ms(first), "home", 1),
+            (to_ms(later), "home", 0),
+            (to_ms(later), "search", 0),
+            (to_ms(later), None, 0),
+        ]
