@@ -18,14 +18,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.etl.feature_store import open_feature_store
 from jobs.etl.job import Outcome, run_job
 from jobs.etl.lake import create_tables, snapshot_id
-from jobs.etl.training_examples import newest_labels, with_features
+from jobs.etl.training_examples import labels_before, newest_labels, with_features
 from jobs.etl.user_sequences import HASH, TIME_MS, interactions, with_hash
 from recloop import cli
 from recloop.clock import from_ms, to_ms
@@ -103,15 +103,14 @@ def read_items(spark: SparkSession, at: datetime, met: pa.ChunkedArray) -> pa.Ta
     )
 
 
-def read_exposures(spark: SparkSession, until: datetime) -> pa.Table:
-    """Return the label rows of impressions in the order their outcomes were known, those known before `until`."""
+def exposures(labels: DataFrame) -> pa.Table:
+    """Return the label rows that an impression began, in the order their outcomes were known."""
     from pyspark.sql import functions as F
 
-    rows = spark.table(LABELS.full_name).where(F.col(Column.ORIGIN) == Origin.IMPRESSION.value)
+    shown = labels.where(F.col(Column.ORIGIN) == Origin.IMPRESSION.value)
     times = {ms(name): F.unix_millis(name) for name in (Column.EVENT_TIME, Column.KNOWN_AT)}
-    known = rows.where(F.col(Column.KNOWN_AT) < F.lit(until)).withColumns(times).select(*EXPOSURE_COLUMNS)
     order = [(str(name), "ascending") for name in EXPOSURE_ORDER]
-    return known.toArrow().sort_by(order)
+    return shown.withColumns(times).select(*EXPOSURE_COLUMNS).toArrow().sort_by(order)
 
 
 def read_popularity(spark: SparkSession, at: datetime) -> pa.Table:
@@ -137,14 +136,14 @@ def collect(
 
     log = read_interactions(spark, until)
     split = split_by_time(log[TIME_MS].to_numpy(), end_ms=to_ms(until))
-    labels = newest_labels(spark.table(LABELS.full_name), split, most=most)
-    examples = with_negatives(labels, log, seed=settings.seed)
+    labels = labels_before(spark, until, window=timedelta(hours=settings.attribution_window_hours))
+    examples = with_negatives(newest_labels(labels, split, most=most), log, seed=settings.seed)
     examples = with_features(spark, open_feature_store(settings), examples, RANKING_V1)
     met = pc.unique(pa.chunked_array([*log[Column.ITEM_ID].chunks, *examples[Column.ITEM_ID].chunks]))
     holdout = from_ms(split.holdout_ms)
     return split, {
         "examples": examples,
-        "exposures": read_exposures(spark, until),
+        "exposures": exposures(labels),
         "interactions": log,
         "items": read_items(spark, holdout, met),
         "users": read_users(spark, until),

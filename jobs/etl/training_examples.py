@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jobs.etl.attribute_labels import attribute
 from jobs.etl.user_sequences import TIME_MS
 from recloop.features import FeatureService
 from recloop.splits import TimeSplit
-from recloop.tables import LABELS, Column
+from recloop.tables import CLEAN_EVENTS, LABELS, Column
 from recloop.training_set import codes
 
 if TYPE_CHECKING:
@@ -20,6 +22,21 @@ if TYPE_CHECKING:
 
 AT = "event_timestamp"
 """Feast's name for the moment of an entity row."""
+
+
+def labels_before(spark: SparkSession, until: datetime, *, window: timedelta) -> DataFrame:
+    """Return the label rows of everything before a moment, with the outcomes that were there by then.
+
+    What was shown less than a window before it may have got outcomes since, and its rows in the lake have them: these
+    rows are attributed again, from the events before the moment.
+    """
+    from pyspark.sql import functions as F
+
+    at, open_from = F.col(Column.EVENT_TIME), F.lit(until - window)
+    # An interaction of the last window may belong to an impression of the one before.
+    known = (F.lit(until - 2 * window) <= at) & (at < F.lit(until))
+    recent = attribute(spark.table(CLEAN_EVENTS.full_name).where(known), window=window).where(at >= open_from)
+    return spark.table(LABELS.full_name).where(at < open_from).unionByName(recent.cache())
 
 
 def newest_labels(labels: DataFrame, split: TimeSplit, *, most: int) -> pa.Table:

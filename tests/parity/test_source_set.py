@@ -1,4 +1,7 @@
-"""One log, two ways to a training set: through the lake, Spark and Feast, and straight from the source."""
+"""One log, two ways to a training set: through the lake, Spark and Feast, and straight from the source.
+
+The lake holds the days after the end too, as it does when a model is trained again as of the past; the source is cut.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.spark, pytest.mark.stack]
 
+MS = timedelta(milliseconds=1)
 WINDOW = timedelta(hours=24)
 UNTIL = DAY_0 + timedelta(days=7, hours=9, minutes=30)
+LAKE_END = DAY_0 + timedelta(days=10)
 KEYS = {
     TrainingFile.EXAMPLES: ("label_id", "item_id", "sampled"),
     TrainingFile.EXPOSURES: ("user_id", "item_id", "event_time_ms", "known_at_ms"),
@@ -59,6 +64,7 @@ def make_source() -> ListedSource:
         for user, item in (("newcomer", "i3"), ("u1", "fresh"))
         for action in ("impression", "click")
     ]
+    log += around_the_end()
     kinds = ("drama", "war", "art")
     items = [
         CatalogItem(
@@ -83,6 +89,21 @@ def make_source() -> ListedSource:
         for n in range(1, 15)
     ]
     return ListedSource(log, items, users)
+
+
+def around_the_end() -> list[Event]:
+    """Return impressions up to 30 hours before the end, each clicked or viewed before it, and liked or hidden after."""
+    log = []
+    for hours in range(1, 31):
+        pair = {"user": f"u{hours % 12}", "item": f"i{40 + hours}"}
+        shown_at, since = UNTIL - timedelta(hours=hours), UNTIL + hours % 2 * MS
+        early = min(shown_at + timedelta(hours=10), UNTIL - MS)
+        log += [
+            event(f"shown-{hours}", "impression", at=shown_at, surface="home", **pair),
+            event(f"early-{hours}", ("view", "click")[hours % 2], at=early, **pair),
+            event(f"since-{hours}", ("like", "hide")[hours % 3 // 2], at=since, **pair),
+        ]
+    return log
 
 
 def write_catalogue(source: ListedSource, folder: Path) -> Path:
@@ -119,13 +140,14 @@ def built(spark: SparkSession, base_stack: Settings, tmp_path_factory: pytest.Te
 
     drop_tables(spark)
     source, folder = make_source(), tmp_path_factory.mktemp("sets")
-    known: list[Event] = [each for each in source.events() if each.event_time < UNTIL]
-    assert 100 < len(known) < len(source.log)
-    land_catalog(spark, write_catalogue(source, folder), now=UNTIL)
-    append(clean_frame(spark, known), CLEAN_EVENTS)
-    label(spark, start=DAY_0, end=UNTIL, window=WINDOW)
+    log: list[Event] = list(source.events())
+    assert 100 < sum(each.event_time < UNTIL for each in log) < len(log) - 100
+    assert log[-1].event_time < LAKE_END
+    land_catalog(spark, write_catalogue(source, folder), now=LAKE_END)
+    append(clean_frame(spark, log), CLEAN_EVENTS)
+    label(spark, start=DAY_0, end=LAKE_END, window=WINDOW)
     apply(spark, base_stack)
-    compute_features(spark, start=DAY_0, end=UNTIL, now=UNTIL, as_scheduled=True)
+    compute_features(spark, start=DAY_0, end=LAKE_END, now=LAKE_END, as_scheduled=True)
     build_training_set(spark, base_stack, until=UNTIL, out=folder / "by_spark")
     build_source_set(
         source, folder / "by_source", until=UNTIL, window=WINDOW, seed=base_stack.seed, run_delay=RUN_DELAY
@@ -167,6 +189,9 @@ def test_log_has_what_the_rules_tell_apart(built: Built) -> None:
         assert {row[name] is None for row in rows} == {True, False}, name
     assert {len(row["user_attributes"]) for row in rows if row["user_attributes"] is not None} == {0, 1, 3}
     assert None in [row["user_attributes"] for row in rows]
+    shown = [row for row in rows if row["label_id"].startswith("shown-")]
+    assert len(shown) == 30
+    assert {(row["click"], row["like"], row["hide"]) for row in shown} == {(0, 0, 0), (1, 0, 0)}
     items = built.rows(TrainingFile.ITEMS)[1]
     # i0 is in the log only, i44 in the catalogue only.
     assert {"i0", "i44"} <= {row["item_id"] for row in items}
