@@ -23,6 +23,7 @@ from recloop.catalog import CatalogItem, CatalogUser
 from recloop.clock import MS_PER_HOUR, from_ms, to_ms
 from recloop.errors import SourceError
 from recloop.events import Action, Event
+from recloop.labels import is_long_view
 from recloop.sources.base import Row, build, number, read_table, time_of
 
 FLAGS = {
@@ -278,7 +279,7 @@ def _dwell(row: _Row, action: Action) -> dict[str, int]:
     if action not in (Action.VIEW, Action.LONG_VIEW):
         return {}
     # A view the log itself calls short stays short: the kernel's rule would call some of them long.
-    would_be_long = row.played_ms >= min(18_000, row.duration_ms)
+    would_be_long = is_long_view(Action.VIEW, row.played_ms, row.duration_ms)
     return {} if action is Action.VIEW and would_be_long else {"dwell_ms": row.played_ms}
 
 

@@ -59,6 +59,16 @@ def test_the_logs_own_long_view_is_what_the_kernel_sees(kuairand_folder: Path) -
     assert [is_long_view(e.action, e.dwell_ms, e.duration_ms) for e in played] == [False]
 
 
+@pytest.mark.parametrize(("played", "kept"), [(17_999, 17_999), (18_000, None)])
+def test_play_of_a_video_of_unknown_length_keeps_its_time_where_that_is_short(
+    kuairand_folder: Path, played: int, kept: int | None
+) -> None:
+    row = f"9,1,20220425,0,1650812741436,1,0,0,0,0,0,0,{played},0,0,0,0,0,1"
+    (kuairand_folder / LOG).write_bytes(gzip.compress("\n".join([LOG_HEADER, row, ""]).encode()))
+    views = [e for e in KuaiRand(kuairand_folder).events() if e.user_id == "9" and e.action == Action.VIEW]
+    assert [e.dwell_ms for e in views] == [kept]
+
+
 def test_exposure_written_twice_counts_once(kuairand_folder: Path) -> None:
     once = list(KuaiRand(kuairand_folder).events())
     (kuairand_folder / LOG.removesuffix(".gz")).write_bytes(gzip.decompress((kuairand_folder / LOG).read_bytes()))
@@ -126,7 +136,8 @@ def straightforward(folder: Path) -> Iterator[Event]:
                 more = {"event_id": f"{key}-long_view", "action": Action.LONG_VIEW, "dwell_ms": played}
                 yield shown.model_copy(update=more)
             elif played:
-                dwell = {"dwell_ms": played} if played < min(18_000, int(row["duration_ms"])) else {}
+                long = is_long_view("view", played, int(row["duration_ms"]))
+                dwell = {} if long else {"dwell_ms": played}
                 yield shown.model_copy(update={"event_id": f"{key}-view", "action": Action.VIEW} | dwell)
     yield from straightforward_history(folder)
 
