@@ -34,7 +34,8 @@ from training.data.dataset import Exposures, Ints, TrainingSet
 from training.data.outcomes import interaction_outcomes
 
 SNAPSHOT_MS = 2 * MS_PER_DAY
-"""In training, fixed statistics are as old as they will be in serving: half a retraining interval on average."""
+"""Fixed statistics keep still for so long in training, and are a day old on average; in serving they are older
+(docs/adr/0010-statistics-in-the-bundle.md has by how much)."""
 
 
 @dataclass(frozen=True)
