@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from recloop.settings import PROJECT_DIR, Settings
+from tests.policy.sources import SOURCES
 
 MARKDOWN = sorted([*PROJECT_DIR.glob("*.md"), *PROJECT_DIR.glob("docs/**/*.md")])
 README = PROJECT_DIR / "README.md"
+GLOSSARY = PROJECT_DIR / "docs" / "glossary.md"
 MAKE_TARGET = re.compile(r"\bmake ([a-z][a-z-]*)")
 MODULE = re.compile(r"python -m ([a-z_]+(?:\.[a-z_]+)+|[a-z]+)\b")
 
@@ -47,6 +51,37 @@ def test_every_decision_is_listed() -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def defined_names() -> dict[str, set[str]]:
+    """Return what each module and class of the project defines, by its bare name; all of them under ""."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for path in SOURCES:
+        module = path.parent.name if path.stem == "__init__" else path.stem
+        names[""].add(module)
+        tree = ast.parse(path.read_text())
+        owners = [(module, tree), *((node.name, node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
+        for owner, node in owners:
+            for each in node.body:
+                targets = each.targets if isinstance(each, ast.Assign) else [getattr(each, "target", None)]
+                found = {target.id for target in targets if isinstance(target, ast.Name)}
+                found |= {each.name} if isinstance(each, ast.ClassDef | ast.FunctionDef) else set()
+                names[owner] |= found
+                names[""] |= found
+    return names
+
+
+def test_names_of_the_glossary_are_in_the_code() -> None:
+    rows = [line.split("|") for line in GLOSSARY.read_text().splitlines() if line.count("|") == 5]
+    quoted = [name for row in rows for name in re.findall(r"`([^`]+)`", row[3])]
+    assert len(quoted) > 40
+    known = defined_names()
+    missing = [
+        name for name in quoted
+        if not ((PROJECT_DIR / name).exists() if "/" in name
+                else name.rpartition(".")[2] in known[name.rpartition(".")[0]])
+    ]  # fmt: skip
+    assert missing == []
 
 
 def test_readme_names_the_two_commands() -> None:

@@ -11,13 +11,8 @@ import pytest
 
 from recloop.settings import PROJECT_DIR, Environment
 from recloop.tables import Column
+from tests.policy.sources import SOURCES
 
-SOURCES = [
-    path
-    for folder in ("recloop", "jobs", "feature_repo", "expectations", "training", "benchmarks", "serving", "dags",
-                   "orchestration", "stack", "demo")
-    for path in sorted((PROJECT_DIR / folder).rglob("*.py"))
-]  # fmt: skip
 COMMANDS = [path for path in SOURCES if 'if __name__ == "__main__"' in path.read_text()]
 FLOORS = {
     "apache-airflow": (3, 2, 2), "mlflow": (3, 11), "torch": (2, 10), "lightgbm": (4, 6), "pyspark": (4, 0, 1),
