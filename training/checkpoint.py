@@ -11,9 +11,12 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 LOG = logging.getLogger(__name__)
 
@@ -25,6 +28,13 @@ def run_identity(data: Iterable[Any], settings: Any) -> str:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def broken_weights(model: torch.nn.Module) -> str | None:
+    """Return the name of the first weights that are no numbers; no loss has seen what a last step made of them."""
+    import torch
+
+    return next((name for name, own in model.named_parameters() if not bool(torch.isfinite(own).all())), None)
 
 
 def write_checkpoint(path: Path, run: str, state: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from recloop.clock import MS_PER_HOUR
 from recloop.errors import TrainingError
 from recloop.histories import gap_buckets
 from recloop.ranker import cut_between
-from training.checkpoint import read_checkpoint, run_identity, write_checkpoint
+from training.checkpoint import broken_weights, read_checkpoint, run_identity, write_checkpoint
 from training.costs import trim_memory
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.retrieval.sequence import choose_device
@@ -113,7 +113,7 @@ class RankerTrainer:
         """Learn from every row once; return the mean loss of a row while learning.
 
         Raises:
-            TrainingError: the loss stopped being a number; the weights are then worthless.
+            TrainingError: the loss or a weight stopped being a number; the weights are then worthless.
         """
         import torch
 
@@ -126,6 +126,8 @@ class RankerTrainer:
                 total += self._step(batch, generator, f"training loss became {{}} in epoch {epoch}, step {step}")
             if self._device == "cpu" and step % RELEASE_EVERY == 0:
                 trim_memory()
+        if (name := broken_weights(self.model)) is not None:
+            raise _broken(f"weights {name} are no numbers after epoch {epoch}")
         return total / len(self._rows)
 
     def _step(self, batch: NDArray[np.integer], generator: np.random.Generator, what: str) -> float:
@@ -309,7 +311,11 @@ def _resumed(trainer: RankerTrainer, checkpoint: Path | None, run: str) -> tuple
 
 def _check(loss: float, what: str) -> None:
     if not np.isfinite(loss):
-        raise TrainingError(
-            f"the ranker's {what.format(loss)}; the last good model stays, and the checkpoint as the last good epoch "
-            "left it. Look for numbers out of range in the rows, or lower the learning rate."
-        )
+        raise _broken(what.format(loss))
+
+
+def _broken(what: str) -> TrainingError:
+    return TrainingError(
+        f"the ranker's {what}; the last good model stays, and the checkpoint as the last good epoch left it. Look for "
+        "numbers out of range in the rows, or lower the learning rate."
+    )

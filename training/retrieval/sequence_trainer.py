@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.errors import TrainingError
-from training.checkpoint import read_checkpoint, write_checkpoint
+from training.checkpoint import broken_weights, read_checkpoint, write_checkpoint
 from training.retrieval.windows import Windows
 from training.throughput import Meter
 
@@ -39,6 +39,9 @@ class Schedule:
     weight_decay: float = 0.01
     windows_per_epoch: int = 8_000
 
+
+MAX_JUDGED = 2_000
+"""Windows that choose the epoch."""
 
 LEAST_STEPS = 20
 """A schedule of fewer steps has no room for its warm-up: torch divides by its length less one."""
@@ -87,10 +90,8 @@ class SequenceTrainer:
         for batch in batches:
             with self.meter.step(len(batch)):
                 self._step(batch)
-        for name, weight in self.model.named_parameters():
-            # No loss has seen what the last step made of them.
-            if not bool(torch.isfinite(weight).all()):
-                raise broken(f"weights {name} are no numbers after epoch {epoch}")
+        if (name := broken_weights(self.model)) is not None:
+            raise broken(f"weights {name} are no numbers after epoch {epoch}")
 
     def _step(self, batch: NDArray[np.intp]) -> None:
         import torch
@@ -105,7 +106,7 @@ class SequenceTrainer:
         self.rates.step()
 
     def loss_of(self, windows: Windows) -> float:
-        """Return the loss per target over the whole catalogue, dropout off.
+        """Return the loss per target over the whole catalogue, dropout off, of at most MAX_JUDGED, evenly spread.
 
         Raises:
             TrainingError: it is no number.
@@ -115,8 +116,10 @@ class SequenceTrainer:
         self.model.eval()
         total, n = 0.0, 0
         with torch.no_grad():
-            for first in range(0, min(len(windows), 2_000), self._batch_size):
-                part = windows.take(np.arange(first, min(first + self._batch_size, len(windows))))
+            # They come user by user: the first alone would be those of the first names.
+            rows = np.arange(0, len(windows), max(1, -(-len(windows) // MAX_JUDGED)))
+            for first in range(0, len(rows), self._batch_size):
+                part = windows.take(rows[first : first + self._batch_size])
                 n_targets = int((part.targets > 0).sum())
                 total += float(self._loss(part, sampled=False)) * n_targets
                 n += n_targets

@@ -160,6 +160,25 @@ def test_loss_that_is_no_number_names_its_place_and_leaves_the_checkpoint(
         fit()
 
 
+def test_a_last_step_that_broke_the_weights_is_noticed_where_nothing_is_held_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    learn = RankerTrainer._step
+
+    def breaking(self: RankerTrainer, *args: Any) -> float:
+        loss = learn(self, *args)
+        with torch.no_grad():
+            self.model.heads.weight[0] = float("inf")
+        return loss
+
+    monkeypatch.setattr(RankerTrainer, "_step", breaking)
+    # One step in all: its loss is that of the weights before it.
+    with pytest.raises(TrainingError, match=r"weights heads.weight are no numbers after epoch 1; the last good model"):
+        fit(epochs=1, validation=None, schedule=RankerSchedule(batch_rows=10_000))
+
+
 @pytest.mark.parametrize("empty", ["training", "validation"])
 def test_nothing_to_learn_from_is_refused(empty: str) -> None:
     with pytest.raises(TrainingError, match="needs some of both"):

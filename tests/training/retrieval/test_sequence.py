@@ -45,9 +45,36 @@ def test_overfits_32_windows(training_set: TrainingSet, windows: Windows) -> Non
     assert trainer.loss_of(few) < before / 2
 
 
-def test_loss_falls_and_the_best_epoch_is_kept(result: Any) -> None:
-    assert len(result.losses) == 2
-    assert result.losses[result.epochs - 1] == min(result.losses)
+def test_the_weights_of_the_best_epoch_are_kept(training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.retrieval.sequence_trainer import SequenceTrainer
+
+    seen: list[np.ndarray] = []
+
+    def judged(self: SequenceTrainer, windows: Windows) -> float:
+        seen.append(self.model.items.weight.detach().numpy().copy())
+        return [5.0, 3.0, 4.0][len(seen) - 1]
+
+    monkeypatch.setattr(SequenceTrainer, "loss_of", judged)
+    result = train_sequence(training_set, epochs=3, seed=3, device="cpu")
+    assert (result.epochs, result.losses) == (2, [5.0, 3.0, 4.0])
+    kept = result.model.items.weight.detach().numpy()
+    np.testing.assert_array_equal(kept, seen[1])
+    assert not np.array_equal(kept, seen[2])
+
+
+def test_the_epoch_is_chosen_by_windows_of_all_users(
+    training_set: TrainingSet, windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.retrieval import sequence_trainer
+    from training.retrieval.sequence_model import SequenceModel, Shape
+    from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
+
+    trainer = SequenceTrainer(SequenceModel(len(training_set.items), Shape()), windows, Schedule(epochs=1), seed=0)
+    monkeypatch.setattr(sequence_trainer, "MAX_JUDGED", 10)
+    step = -(-len(windows) // 10)
+    assert step > 1
+    assert trainer.loss_of(windows) == pytest.approx(trainer.loss_of(windows.take(np.arange(0, len(windows), step))))
+    assert trainer.loss_of(windows) != pytest.approx(trainer.loss_of(windows.take(np.arange(10))))
 
 
 def test_same_seed_gives_the_same_model(training_set: TrainingSet, result: Any) -> None:
