@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+import sklearn.calibration
 import sklearn.metrics
 from numpy.typing import NDArray
 
@@ -114,6 +115,17 @@ def test_groups_are_numbered_as_they_appear(groups: object) -> None:
 )
 def test_calibration_error_by_hand(labels: list[int], chances: list[float], n_bins: int, expected: float) -> None:
     assert expected_calibration_error(labels, chances, n_bins) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_calibration_error_is_that_of_scikit_learns_curve(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    chances = generator.random(150)
+    labels = generator.random(150) < chances**2
+    # bins of ten distinct chances each: the mean over bins is that over rows
+    shares, means = sklearn.calibration.calibration_curve(labels, chances, n_bins=15, strategy="quantile")
+    assert len(shares) == 15
+    assert expected_calibration_error(labels, chances, 15) == pytest.approx(np.abs(shares - means).mean())
 
 
 def test_calibration_error_of_nothing_is_unknown() -> None:

@@ -1,4 +1,4 @@
-"""Offline metrics against sums written out by hand."""
+"""Offline metrics against sums written out by hand, and those that scikit-learn has against it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from math import log2
 
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from recloop.metrics import (
     average_precision_at_k,
@@ -34,6 +35,24 @@ from recloop.metrics import (
 )
 def test_ndcg(hits: list[bool], k: int, n_relevant: int, expected: float) -> None:
     assert ndcg_at_k(hits, k, n_relevant=n_relevant) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("k", [1, 10, 40])
+def test_lists_are_measured_as_by_scikit_learn(seed: int, k: int) -> None:
+    generator = np.random.default_rng(seed)
+    relevant, scores = generator.random(40) < 0.2, generator.permutation(40) * 1.0
+    assert relevant.any()
+    hits, n_relevant = relevant[np.argsort(-scores)].tolist(), int(relevant.sum())
+    shown = scores >= 40 - k
+    assert ndcg_at_k(hits, k, n_relevant=n_relevant) == pytest.approx(
+        sklearn.metrics.ndcg_score([relevant], [scores], k=k)
+    )
+    assert precision_at_k(hits, k) == pytest.approx(sklearn.metrics.precision_score(relevant, shown))
+    assert recall_at_k(hits, k, n_relevant=n_relevant) == pytest.approx(sklearn.metrics.recall_score(relevant, shown))
+    # of the whole list; scikit-learn's has no k
+    whole = sklearn.metrics.average_precision_score(relevant, scores)
+    assert average_precision_at_k(hits, len(hits), n_relevant=n_relevant) == pytest.approx(whole)
 
 
 def test_average_precision_is_over_the_reachable_relevant_items() -> None:
