@@ -6,6 +6,8 @@ Meyes et al. 2019) and of simple baselines, all on the same rows; optionally the
 Run: python -m training.ablate --data SOURCE:DIR --until DATE --from DATE --to DATE --report FILE.json
      python -m training.ablate --training-set DIR --report FILE.json [--seeds N] [--epochs N] [--markdown FILE.md]
 
+The ranker and its variants take about as long as all the trees; `--ranker-seeds 0` leaves them out.
+
 Intervals are paired bootstraps over users of scores that are averaged over the seeds. They hold what other users would
 change, not what other seeds would: beside them stands each seed's own difference. Each part has four chances to be told
 apart, so of ten useless parts one or two look as if they were not.
@@ -61,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_report(args.report, report)
         if args.markdown is not None:
             args.markdown.write_text(markdown(report), encoding="utf-8")
-        verdicts = {name: found["verdict"]["says"] for name, found in report["variants"].items()}
+        parts = report["variants"] | report.get("hybrids", {}) | report.get("rankers", {})
+        verdicts = {name: found["verdict"]["says"] for name, found in parts.items()}
         print(json.dumps({"verdicts": verdicts, "seconds": report["seconds"], "report": str(args.report)}))
         return 0
 
@@ -83,7 +86,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="how often trees are grown (default: %(default)s)")
     parser.add_argument("--variant-seeds", type=int, metavar="N", help="so many of them for variants (default: all)")
     parser.add_argument(
-        "--ranker-seeds", type=int, default=0, metavar="N",
+        "--ranker-seeds", type=int, default=1, metavar="N",
         help="how often the ranker and its variants are trained (default: %(default)s; 0: not at all)",
     )  # fmt: skip
     parser.add_argument("--epochs", type=int, help="most epochs of the transformer (default: RECLOOP_EPOCHS)")

@@ -138,9 +138,10 @@ def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
     monkeypatch.setattr("training.ablate.VARIANTS", {name: VARIANTS[name] for name in (FULL, "no statistics")})
     report = tmp_path / "report.json"
     days = ["--until", "2024-03-27", "--from", "2024-03-28", "--to", "2024-03-29"]
-    options = ["--seeds", "2", "--variant-seeds", "1", "--epochs", "1", "--device", "cpu"]
+    options = ["--seeds", "2", "--variant-seeds", "1", "--ranker-seeds", "0", "--epochs", "1", "--device", "cpu"]
     assert main(["--data", source, *days, "--report", str(report), *options]) == 0
     found = json.loads(report.read_text())
+    assert not {"hybrids", "rankers"} & found.keys(), "they were not asked for"
     assert found["data"]["learned_until"] == "2024-03-28T00:00:00.000Z"
     assert found["data"]["rows_judged"] == 2 * PER_DAY
     assert found["data"]["judged_first"] >= found["data"]["learned_until"]
@@ -150,13 +151,17 @@ def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
 
 
 @pytest.mark.slow
-def test_command_writes_the_report(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_measures_every_part_and_writes_the_report(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 10)
     monkeypatch.setattr("training.judging.compare.FEW_RESAMPLES", 20)
     report, tables = tmp_path / "report.json", tmp_path / "tables.md"
     monkeypatch.setattr("training.ablate.VARIANTS", {name: VARIANTS[name] for name in (FULL, "no taste")})
-    options = ["--seeds", "1", "--ranker-seeds", "1", "--epochs", "1", "--device", "cpu", "--markdown", str(tables)]
+    options = ["--seeds", "1", "--epochs", "1", "--device", "cpu", "--markdown", str(tables)]
     assert main(["--training-set", str(folder), "--report", str(report), *options]) == 0
+    verdicts = json.loads(capsys.readouterr().out.splitlines()[-1])["verdicts"]
+    assert verdicts.keys() == {"no taste", *HYBRIDS, *RANKER_VARIANTS}
     found = json.loads(report.read_text())
     assert set(found) == {"full", "variants", "baselines", "data", "seconds", "peak_memory_mb", "hybrids", "rankers"}
     assert set(found["rankers"]) == set(RANKER_VARIANTS)
