@@ -7,57 +7,98 @@ a run, which take no part in the times, and taken to be alike in the others: min
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
 COUNTED_STEPS = 4
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12, "T4": 65e12}
-"""Dense bf16 operations per second (T4: fp16) by NVIDIA's data sheets, for the utilisation of a known device."""
+"""Dense bf16 operations per second (T4: fp16) by NVIDIA's data sheets, for the utilisation of a known device; the first
+name that is part of the device's own counts."""
+
+
+@dataclass
+class Steps:
+    """What a run's steps add up to; the `counted` ones told the operations and are not in the times."""
+
+    counted: int = 0
+    counted_samples: int = 0
+    flops: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    device_seconds: float = 0.0
+    device_peak_mb: float = 0.0
+
+    def rates(self, gpu: str = "") -> dict[str, float]:
+        """Return the rates, of whatever was measured: nothing for a run of a few steps.
+
+        `mfu` is the share of the device's peak that the model's own operations make up (PaLM, Chowdhery et al. 2022,
+        appendix B); `device_seconds` lie between the first and the last kernel of each step.
+
+        Args:
+            gpu: name of the device if it is one, as CUDA has it.
+        """
+        if not self.seconds:
+            return {}
+        rate = self.samples / self.seconds
+        flops = self.flops / self.counted_samples * rate
+        found = {"samples_per_s": rate, "gflops_per_s": flops / 1e9}
+        if gpu:
+            found |= {"device_seconds": self.device_seconds, "device_peak_mb": self.device_peak_mb}
+            peaks = [peak for part, peak in PEAK_FLOPS.items() if part in gpu]
+            found |= {"mfu": flops / peaks[0]} if peaks else {}
+        return {name: float(f"{number:.4g}") for name, number in found.items()}
 
 
 class Meter:
-    """Adds up a run's steps."""
+    """Adds up a run's steps, over all processes that the run took."""
 
     def __init__(self, device: str) -> None:
         self._on_cuda = device == "cuda"
-        self._counted = self._counted_samples = self._flops = 0
-        self._samples, self._seconds = 0, 0.0
+        self._steps = Steps()
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     @contextmanager
     def step(self, n_samples: int) -> Iterator[None]:
         """Measure one step of learning: forward, backward and update."""
-        if self._counted < COUNTED_STEPS:
+        steps = self._steps
+        if steps.counted < COUNTED_STEPS:
             from torch.utils.flop_counter import FlopCounterMode
 
             with FlopCounterMode(display=False) as counter:
                 yield
-            self._counted += 1
-            self._counted_samples += n_samples
-            self._flops += counter.get_total_flops()
+            steps.counted += 1
+            steps.counted_samples += n_samples
+            steps.flops += counter.get_total_flops()
             return
         started = time.monotonic()
         with self._device_time():
             yield
-        self._samples += n_samples
-        self._seconds += time.monotonic() - started
+        steps.samples += n_samples
+        steps.seconds += time.monotonic() - started
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a model checkpoint holds of the steps so far."""
+        if self._on_cuda:
+            self._add_device()
+        return asdict(self._steps)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the steps of an earlier process."""
+        self._steps = Steps(**state)
 
     def to_dict(self) -> dict[str, float]:
-        """Return the rates, of whatever was measured: nothing for a run of a few steps.
+        """Return the rates; see `Steps.rates`."""
+        if not self._on_cuda:
+            return self._steps.rates()
+        import torch
 
-        `mfu` is the share of the device's peak that the model's own operations make up (PaLM, Chowdhery et al. 2022,
-        appendix B); `device_seconds` lie between the first and the last kernel of each step.
-        """
-        if not self._seconds:
-            return {}
-        rate = self._samples / self._seconds
-        flops = self._flops / self._counted_samples * rate
-        found = {"samples_per_s": _short(rate), "gflops_per_s": _short(flops / 1e9)}
-        return found | self._of_cuda(flops) if self._on_cuda else found
+        self._add_device()
+        return self._steps.rates(torch.cuda.get_device_name())
 
     @contextmanager
     def _device_time(self) -> Iterator[None]:
@@ -72,18 +113,10 @@ class Meter:
         last.record()
         self._events.append((first, last))
 
-    def _of_cuda(self, flops: float) -> dict[str, float]:
+    def _add_device(self) -> None:
         import torch
 
         torch.cuda.synchronize()
-        name = torch.cuda.get_device_name()
-        found = {
-            "device_seconds": _short(sum(first.elapsed_time(last) for first, last in self._events) / 1_000),
-            "device_peak_mb": _short(torch.cuda.max_memory_allocated() / 2**20),
-        }
-        peaks = [peak for part, peak in PEAK_FLOPS.items() if part in name]
-        return found | ({"mfu": _short(flops / peaks[0])} if peaks else {})
-
-
-def _short(number: float) -> float:
-    return float(f"{number:.4g}")
+        self._steps.device_seconds += sum(first.elapsed_time(last) for first, last in self._events) / 1_000
+        self._events.clear()
+        self._steps.device_peak_mb = max(self._steps.device_peak_mb, torch.cuda.max_memory_allocated() / 2**20)

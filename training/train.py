@@ -127,7 +127,8 @@ def train(
     Two bundles made so cannot be compared on that holdout.
 
     Until the bundle is whole, the models of each epoch and the bundle that is judged lie in a folder beside `out`: a
-    run that was killed or failed goes on from there, and an earlier bundle at `out` stays.
+    run that was killed or failed goes on from there, and an earlier bundle at `out` stays. The manifest's throughput is
+    that of all epochs, its seconds and memory are those of the process that ended the run.
 
     Raises:
         TrainingError: the training set cannot be used, or the loss stopped being a number; `out` is as it was then.

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from recloop.bundles import Alias, BundleFile, seal
+from recloop.bundles import Alias, BundleFile, seal, verify
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
 from recloop.settings import Settings
 from training.register import EXPERIMENT, main, register
-from training.registry import MAX_DESCRIPTION, TRAINING_SET_TAG, describe, open_registry
+from training.registry import MAX_DESCRIPTION, TRAINING_SET_TAG, describe, flat_metrics, open_registry
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -81,6 +81,20 @@ def test_run_tells_what_the_bundle_was_made_of_and_leaves_out_unknown_numbers(
     signature = ModelSignature.from_dict(load_dict(f"{run.info.artifact_uri}/signature.json"))
     assert signature.inputs.input_names() == list(RANKING_FEATURES)
     assert signature.outputs.input_names() == ["click", "hide"]
+
+
+def test_run_tells_what_the_training_of_its_bundle_cost(
+    trained: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where no server is asked, MLflow puts artifacts into the current folder.
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(mlflow_tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    report = register(trained[0], tmp_path, settings=settings)
+    logged = open_registry(settings).get_run(report["run_id"]).data.metrics
+    costs = {name: verify(trained[0]).metrics[name] for name in ("seconds", "peak_memory_mb", "throughput")}
+    assert flat_metrics(costs).items() <= logged.items()
+    assert {"seconds.sequence", "peak_memory_mb"} <= logged.keys()
+    assert {f"throughput.{model}.samples_per_s" for model in ("transformer", "ranker")} <= logged.keys()
 
 
 def test_training_set_is_found_from_any_folder(

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.determinism import compare
+from benchmarks.determinism import COSTS, compare
 from recloop.bundles import BundleFile, verify
 from recloop.clock import to_ms
 from recloop.labels import Head
@@ -62,6 +62,18 @@ def test_bundle_says_what_its_ranker_and_its_parts_are_worth(trained: tuple[Path
     card = (trained[0] / BundleFile.MODEL_CARD).read_text()
     assert "## The ranker" in card
     assert "## What is lost without a part" in card
+
+
+def test_manifest_says_what_the_training_cost(trained: tuple[Path, dict[str, Any]]) -> None:
+    costs = {name: verify(trained[0]).metrics[name] for name in COSTS}
+    parts = {"read", "collaborative", "sequence", "content", "rows", "stack", "ranker", "evaluate"}
+    assert costs["seconds"].keys() == parts
+    assert sum(costs["seconds"].values()) <= trained[1]["seconds"]
+    assert 0 < costs["peak_memory_mb"] <= trained[1]["peak_memory_mb"]
+    assert costs["throughput"].keys() == {"transformer", "ranker"}
+    for rates in costs["throughput"].values():
+        assert rates.keys() == {"samples_per_s", "gflops_per_s"}
+        assert min(rates.values()) > 0
 
 
 def test_model_beats_popularity_where_there_is_a_pattern(trained: tuple[Path, dict[str, Any]]) -> None:

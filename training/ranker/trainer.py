@@ -293,6 +293,7 @@ def _parts(trainer: RankerTrainer) -> dict[str, Any]:
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
         "rates": trainer.rates.state_dict(),
+        "meter": trainer.meter.state_dict(),
     }
 
 
@@ -304,6 +305,7 @@ def _resumed(trainer: RankerTrainer, checkpoint: Path | None, run: str) -> tuple
     trainer.model.load_state_dict(state["model"])
     trainer.optimizer.load_state_dict(state["optimizer"])
     trainer.rates.load_state_dict(state["rates"])
+    trainer.meter.load_state_dict(state["meter"])
     curve = [Epoch(**epoch) for epoch in state["curve"]]
     LOG.info("ranker goes on after epoch %d of the checkpoint %s", len(curve), checkpoint)
     return curve, state["best"]

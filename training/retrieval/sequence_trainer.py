@@ -143,7 +143,7 @@ class SequenceTrainer:
         return state
 
     def _parts(self) -> dict[str, Any]:
-        return {"model": self.model, "optimizer": self.optimizer, "rates": self.rates}
+        return {"model": self.model, "optimizer": self.optimizer, "rates": self.rates, "meter": self.meter}
 
     def _loss(self, windows: Windows, *, sampled: bool) -> torch.Tensor:
         import torch

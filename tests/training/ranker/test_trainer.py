@@ -136,6 +136,7 @@ def test_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delattr(RankerTrainer, "run_epoch")
     again = fit(checkpoint=tmp_path / "ranker.pt")
     assert again.curve == finished.curve
+    assert again.throughput == finished.throughput != {}
     assert_same_model(finished, again)
 
 

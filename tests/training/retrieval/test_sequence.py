@@ -150,6 +150,9 @@ def test_run_that_was_cut_goes_on_to_what_it_would_have_been(
     assert asked == [3]
     assert resumed.losses == pytest.approx(whole.losses, abs=1e-6)
     np.testing.assert_allclose(resumed.item_vectors(), whole.item_vectors(), atol=1e-6)
+    finished = fit(tmp_path / "sequence.pt")
+    assert asked == [3]
+    assert finished.throughput == resumed.throughput != {}, "what the epochs cost, whenever they were run"
 
 
 @pytest.mark.parametrize(
