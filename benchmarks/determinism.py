@@ -76,14 +76,18 @@ def compare(one: Path, other: Path) -> dict[str, Any]:
     }
 
 
-def _farthest(one: Path, other: Path) -> float:
+def _farthest(one: Path, other: Path) -> float | None:
+    """Return the largest difference of two arrays; None where one is missing or they have other shapes."""
+    if not (one.exists() and other.exists()):
+        return None
     left, right = (np.nan_to_num(np.load(path, allow_pickle=False)) for path in (one, other))
-    return float(np.abs(left - right).max(initial=0.0))
+    return float(np.abs(left - right).max(initial=0.0)) if left.shape == right.shape else None
 
 
 def _metrics_apart(one: Manifest, other: Manifest) -> float:
     left, right = (dict(_numbers(manifest.metrics)) for manifest in (one, other))
-    return max(abs(left.get(name, np.inf) - right.get(name, np.inf)) for name in left.keys() | right.keys())
+    apart = (abs(left.get(name, np.inf) - right.get(name, np.inf)) for name in left.keys() | right.keys())
+    return max(apart, default=0.0)
 
 
 def _numbers(found: Any, name: str = "") -> Iterator[tuple[str, float]]:

@@ -17,7 +17,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
@@ -51,11 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigurationError(f"--data is {args.data!r}; expected {KIND}DIR, whose files can be copied.")
         folder = Path(args.data.removeprefix(KIND))
         sizes = [measure(folder, args.until, share=args.share, times=times) for times in args.times]
-        rows, spent = (np.log([size[name] for size in sizes]) for name in ("rows_in", "cpu_seconds"))
         found = {
             "command": f"python -m benchmarks.growth --data {KIND}DIR --until {args.until} --share {args.share}",
             **circumstances(),
-            "exponent": round(float(np.polyfit(rows, spent, 1)[0]), 3) if len(sizes) > 1 else None,
+            "exponent": exponent(sizes),
             "sizes": sizes,
         }
         args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -80,6 +79,12 @@ def measure(folder: Path, until: str, *, share: float, times: int) -> dict[str, 
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     kept = {name: report[name] for name in ("rows_in", "peak_memory_mb", "parts")}
     return {"times": times, "seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), **kept}
+
+
+def exponent(sizes: Sequence[Mapping[str, Any]]) -> float | None:
+    """Return the power of the rows that the CPU seconds follow, by least squares of logarithms; None of one size."""
+    rows, spent = (np.log([size[name] for size in sizes]) for name in ("rows_in", "cpu_seconds"))
+    return round(float(np.polyfit(rows, spent, 1)[0]), 3) if len(set(rows)) > 1 else None
 
 
 def copy_users(folder: Path, target: Path, *, share: float, times: int) -> None:

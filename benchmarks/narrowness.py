@@ -33,8 +33,8 @@ from recloop.slates import fill, value
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.data.dataset import Ints, TrainingSet
-from training.data.requests import Request, sample_requests
-from training.judging.slates import BATCH, N_USERS, PER_USER, K, in_bundle, item_shares, measure
+from training.data.requests import Request
+from training.judging.slates import BATCH, K, in_bundle, item_shares, judging_requests, measure
 from training.scoring import load_bundle
 from training.source.read import read_source_set
 
@@ -100,12 +100,12 @@ def _read(args: argparse.Namespace, settings: Settings) -> TrainingSet:
 
 
 def compare(recommender: Recommender, training_set: TrainingSet, settings: Settings) -> dict[str, Any]:
-    """Return what each policy comes to on the same requests."""
-    split = training_set.split
-    requests = sample_requests(
-        training_set, start_ms=split.holdout_ms, end_ms=split.end_ms, n_users=N_USERS, per_user=PER_USER,
-        seed=settings.seed,
-    )  # fmt: skip
+    """Return what each policy comes to on the same requests.
+
+    Raises:
+        NoRequests: no user of the days came to like anything new.
+    """
+    requests = judging_requests(training_set, seed=settings.seed)
     known = [in_bundle(recommender, training_set, request) for request in requests]
     users, shares = [request.user.user_id for request in requests], item_shares(recommender, training_set)
     found: dict[str, Any] = {}

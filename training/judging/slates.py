@@ -61,16 +61,7 @@ def judge_slates(recommender: Recommender, training_set: TrainingSet, *, setting
     Raises:
         NoRequests: no user of the holdout came to like anything new.
     """
-    split = training_set.split
-    requests = sample_requests(
-        training_set, start_ms=split.holdout_ms, end_ms=split.end_ms, n_users=N_USERS, per_user=PER_USER,
-        seed=settings.seed,
-    )  # fmt: skip
-    if not requests:
-        raise NoRequests(
-            "the holdout has no moment after which a user liked something new; no slate can be judged. "
-            "Train until a later time, or on a longer span."
-        )
+    requests = judging_requests(training_set, seed=settings.seed)
     slates = {MODEL: model_slates(recommender, training_set, requests, settings.value_weights)}
     known = [in_bundle(recommender, training_set, request) for request in requests]
     slates[POPULARITY] = [_popular(recommender, request, None) for request in requests]
@@ -84,7 +75,25 @@ def judge_slates(recommender: Recommender, training_set: TrainingSet, *, setting
     difference = bootstrap_interval(ndcg[MODEL] - ndcg[POPULARITY], groups=users, seed=settings.seed)
     offline["ndcg_difference_interval"] = [difference.low, difference.high]
     offline["n_requests"], offline["n_users"] = len(requests), len(set(users))
-    return Slates(users, ndcg, offline, request_masks(training_set, requests, before_ms=split.holdout_ms))
+    return Slates(users, ndcg, offline, request_masks(training_set, requests, before_ms=training_set.split.holdout_ms))
+
+
+def judging_requests(training_set: TrainingSet, *, seed: int) -> list[Request]:
+    """Draw the requests of the holdout that slates are judged on; they depend on the set and the seed alone.
+
+    Raises:
+        NoRequests: no user of the holdout came to like anything new.
+    """
+    split = training_set.split
+    requests = sample_requests(
+        training_set, start_ms=split.holdout_ms, end_ms=split.end_ms, n_users=N_USERS, per_user=PER_USER, seed=seed
+    )
+    if not requests:
+        raise NoRequests(
+            "the holdout has no moment after which a user liked something new; no slate can be judged. "
+            "Train until a later time, or on a longer span."
+        )
+    return requests
 
 
 def model_slates(

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from math import log2
-from typing import Any, cast
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from recloop.labels import Head
 from recloop.metrics import ndcg_at_k
-from recloop.ranking import RANKING_FEATURES, Items, Matrix, UserState, Vocabularies
-from recloop.recommend import FoldIn, Recommender
+from recloop.ranking import Items, UserState
+from recloop.recommend import Recommender
 from recloop.settings import Settings
+from tests.training.kind_recommender import LACKED, kind_recommender
 from training.data.dataset import TrainingSet
-from training.data.requests import Request, sample_requests
+from training.data.requests import Request
 from training.judging.slates import (
     BATCH,
     BY_SEGMENT,
@@ -27,12 +26,10 @@ from training.judging.slates import (
     in_bundle,
     item_shares,
     judge_slates,
+    judging_requests,
     measure,
     model_slates,
 )
-
-KINDS = 3
-LACKED = "i00"
 
 
 def items_of(n: int) -> Items:
@@ -44,40 +41,12 @@ def items_of(n: int) -> Items:
 
 @pytest.fixture(scope="module")
 def recommender(training_set: TrainingSet) -> Recommender:
-    """One that lacks the first item of the training set and likes for each user the kind that most was done with."""
-    kept = np.array([row for row, item_id in enumerate(training_set.items.ids) if item_id != LACKED])[::-1]
-    whole = training_set.items
-    items = Items(
-        *(tuple(column[row] for row in kept) for column in (whole.ids, whole.titles, whole.categories, whole.authors)),
-        whole.numbers[kept],
-        whole.as_of_ms,
-    )
-    kinds = np.array([int(item_id[1:]) % KINDS for item_id in items.ids])
-    ranks = np.linspace(0.5, 1, len(items), dtype=np.float32)
-
-    def encode(rows: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:
-        one_hot = np.vstack([np.zeros(KINDS), np.eye(KINDS)[kinds]])
-        return one_hot[rows].sum(axis=1).astype(np.float32)
-
-    def click(matrix: Matrix) -> NDArray[np.float64]:
-        return 1 / (1 + np.exp(-matrix[:, RANKING_FEATURES.index("sequence_score")].astype(np.float64)))
-
-    return Recommender(
-        manifest=cast(Any, None),
-        items=items,
-        vocabularies=Vocabularies({}),
-        popularity={"all": np.arange(len(items))[::-1], "group 1": np.arange(40)},
-        fold_in=FoldIn(np.zeros((len(items), 2), dtype=np.float32), regularization=1.0, alpha=1.0),
-        item_vectors=np.eye(KINDS, dtype=np.float32)[kinds] * ranks[:, None],
-        encode=encode,
-        heads={Head.CLICK: click},
-    )
+    return kind_recommender(training_set.items)
 
 
 @pytest.fixture(scope="module")
 def requests(training_set: TrainingSet) -> list[Request]:
-    split = training_set.split
-    return sample_requests(training_set, start_ms=split.holdout_ms, end_ms=split.end_ms, n_users=60, per_user=5, seed=5)
+    return judging_requests(training_set, seed=5)
 
 
 def test_metrics_are_means_over_the_slates() -> None:
