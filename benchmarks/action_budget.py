@@ -27,9 +27,9 @@ import numpy as np
 
 from benchmarks.circumstances import circumstances
 from recloop.cli import day_or_time, run
-from recloop.head_metrics import FEW_RESAMPLES
 from recloop.histories import Histories
 from recloop.labels import Head
+from recloop.metrics import FEW_RESAMPLES
 from recloop.ranker import BATCH_ROWS, RankerInputs
 from recloop.sequences import ACTION_CODES, MAX_ACTIONS
 from recloop.settings import Settings, load_settings

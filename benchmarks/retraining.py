@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from benchmarks.circumstances import circumstances
 from recloop.cli import run
 from recloop.errors import ConfigurationError
-from recloop.head_metrics import FEW_RESAMPLES, auc, grouped_auc, log_loss
+from recloop.head_metrics import auc, grouped_auc, log_loss
 from recloop.labels import Head
+from recloop.metrics import FEW_RESAMPLES
 from recloop.settings import PROJECT_DIR, RANKER_CHOICES, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment

@@ -12,16 +12,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from recloop.metrics import Interval
+from recloop.metrics import N_RESAMPLES, Interval
 
 Numbers = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Statistic = Callable[[Ints], float]
 """From how often each group was drawn to a number, NaN where it is undefined; what needs sorting is done before."""
-
-N_RESAMPLES = 1_000
-FEW_RESAMPLES = 300
-"""Where many intervals are made, or while somebody waits: their bounds are as near as the decisions need."""
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:

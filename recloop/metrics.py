@@ -14,6 +14,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+N_RESAMPLES, FEW_RESAMPLES, MANY_RESAMPLES = 1_000, 300, 2_000
+"""How often groups are drawn anew for an interval: of a head; where many intervals are made while somebody waits; of
+means, which cost little, and of what lies far out in the tails."""
+
 
 def precision_at_k(hits: Sequence[bool], k: int) -> float:
     """Return the share of the first k places that are relevant; a shorter list counts its missing places as misses.
@@ -107,7 +111,7 @@ class Interval:
 
 
 def bootstrap_interval(
-    values: ArrayLike, *, groups: Sequence[str], seed: int, n_resamples: int = 2_000, level: float = 0.95
+    values: ArrayLike, *, groups: Sequence[str], seed: int, n_resamples: int = MANY_RESAMPLES, level: float = 0.95
 ) -> Interval:
     """Return the mean of `values` and its percentile interval, resampling groups (users) with replacement.
 

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recloop import cli
+from recloop.metrics import FEW_RESAMPLES
 from recloop.recommend import Recommender
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
@@ -37,8 +38,6 @@ __all__ = ["BY_SEGMENT", "MODEL", "POPULARITY", "Evaluation", "evaluate", "evalu
 
 MAX_HEAD_ROWS = 10_000
 """Of more label rows, every second, third, … judges the heads."""
-
-N_RESAMPLES = 300
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: S
     rows = rows[:: max(1, -(-len(rows) // MAX_HEAD_ROWS))]
     scored = score_rows(recommender, training_set, rows)
     note = in_sample_note(recommender.manifest, training_set.examples.times_ms[rows])
-    heads = head_report(scored, seed=settings.seed, n_resamples=N_RESAMPLES)
+    heads = head_report(scored, seed=settings.seed, n_resamples=FEW_RESAMPLES)
     masks = slice_masks(training_set, rows, before_ms=training_set.split.holdout_ms)
     by_slice = slice_report(scored, masks, seed=settings.seed)
     return Evaluation(**vars(slates), heads=heads, head_slices=by_slice, rows=scored, row_slices=masks, note=note)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from recloop.head_metrics import (
-    FEW_RESAMPLES,
     auc,
     auc_difference_interval,
     auc_interval,
@@ -20,7 +19,7 @@ from recloop.head_metrics import (
     grouped_auc,
 )
 from recloop.labels import Head
-from recloop.metrics import Interval
+from recloop.metrics import FEW_RESAMPLES, Interval
 from training.judging.baselines import Numbers
 from training.stacking.rows import Rows
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from recloop.bundles import Manifest
 from recloop.clock import format_time, from_ms
 from recloop.labels import Head
+from recloop.metrics import N_RESAMPLES
 from recloop.recommend import Recommender
 from recloop.tables import Origin
 from training.data.dataset import Ints, TrainingSet
@@ -86,7 +87,7 @@ def score_rows(recommender: Recommender, training_set: TrainingSet, rows: Ints) 
     )
 
 
-def head_report(scored: ScoredRows, *, seed: int, n_resamples: int = 1_000) -> dict[str, dict[str, Any]]:
+def head_report(scored: ScoredRows, *, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, dict[str, Any]]:
     """Return, for every head, AUC, GAUC, log-loss and calibration error with their intervals by user, and counts.
 
     Of one that the bundle lacks there are the counts alone, and a note.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.clock import MS_PER_DAY, MS_PER_HOUR
+from recloop.metrics import FEW_RESAMPLES
 from recloop.tables import Column
 from training.data.dataset import Interactions, Ints, TrainingSet
 from training.data.requests import Request
@@ -28,8 +29,6 @@ UNKNOWN = "unknown"
 PART_HOURS = 4
 MIN_ROWS = 200
 """In fewer rows a head's numbers are noise."""
-
-N_RESAMPLES = 300
 
 
 def slice_masks(training_set: TrainingSet, rows: Ints, *, before_ms: int) -> Masks:
@@ -98,7 +97,7 @@ def measure_slices(
         if mask.sum() < MIN_ROWS:
             found[name] = unmeasured(labels[mask], users[mask], note=f"fewer than {MIN_ROWS} rows: not measured.")
         else:
-            found[name] = head_numbers(labels[mask], chances[mask], users[mask], seed=seed, n_resamples=N_RESAMPLES)
+            found[name] = head_numbers(labels[mask], chances[mask], users[mask], seed=seed, n_resamples=FEW_RESAMPLES)
     return found
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recloop.head_metrics import auc, auc_difference_interval
 from recloop.labels import Head
-from recloop.metrics import Interval, bootstrap_interval
+from recloop.metrics import MANY_RESAMPLES, Interval, bootstrap_interval
 from recloop.tables import Column
 from training.judging.slates import MODEL
 
@@ -27,8 +27,6 @@ MIN_USERS = 30
 """A bootstrap over fewer users says little."""
 
 ROW_DIMENSIONS = ("item", Column.SURFACE)
-N_RESAMPLES = 2_000
-"""Many, for what is judged lies far out in the tails."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def _slates(
 ) -> OnSlice:
     ours, theirs = (own.ndcg[MODEL][mask] for own in (new, old))
     users = np.array(new.user_ids, dtype=object)[mask].tolist()
-    difference = bootstrap_interval(ours - theirs, groups=users, seed=seed, n_resamples=N_RESAMPLES, level=level)
+    difference = bootstrap_interval(ours - theirs, groups=users, seed=seed, n_resamples=MANY_RESAMPLES, level=level)
     return OnSlice(name, "ndcg@10", float(ours.mean()), float(theirs.mean()), difference)
 
 
@@ -88,5 +86,7 @@ def _clicks(
 ) -> OnSlice:
     labels, users = new.rows.labels[Head.CLICK][mask], new.rows.moments.user_ids[mask]
     ours, theirs = (own.rows.chances[Head.CLICK][mask] for own in (new, old))
-    difference = auc_difference_interval(labels, ours, theirs, users, seed=seed, n_resamples=N_RESAMPLES, level=level)
+    difference = auc_difference_interval(
+        labels, ours, theirs, users, seed=seed, n_resamples=MANY_RESAMPLES, level=level
+    )
     return OnSlice(name, "click AUC", auc(labels, ours), auc(labels, theirs), difference)

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from recloop.head_metrics import FEW_RESAMPLES, auc_difference_interval, gauc_difference_interval, log_losses
+from recloop.head_metrics import auc_difference_interval, gauc_difference_interval, log_losses
 from recloop.labels import Head
-from recloop.metrics import Interval, bootstrap_interval
+from recloop.metrics import FEW_RESAMPLES, Interval, bootstrap_interval
 from training.stacking.rows import Rows
 from training.stacking.stack import Stack, split_rows
 
