@@ -24,6 +24,7 @@ from recloop.errors import PromotionRefused
 from recloop.metrics import Interval, bootstrap_interval
 from recloop.settings import Settings, load_settings
 from training.costs import peak_memory_mb
+from training.judging.slates import MODEL, POPULARITY
 from training.judging.worst_slice import worst_slice
 from training.registry import (
     ACCEPTED_TAG,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
     from training.evaluate import Evaluation
-
-MODEL, POPULARITY = "model", "popularity"
 
 
 @dataclass(frozen=True)
