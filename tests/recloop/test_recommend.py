@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -91,18 +89,6 @@ def test_everything_seen_gives_an_empty_result(recommender: Recommender) -> None
     everything = frozenset(recommender.items.ids)
     scored = recommender.score(user("i0", seen_items=everything), context=NOW)
     assert len(scored.candidates.rows) == len(scored.heads[Head.CLICK]) == 0
-
-
-def test_batch_order_does_not_matter(recommender: Recommender) -> None:
-    state = user("i0", "i5")
-    candidates = recommender.retrieve(state, context=NOW)
-    order = np.random.default_rng(0).permutation(len(candidates.rows))
-    shuffled = dataclasses.replace(
-        candidates, rows=candidates.rows[order], cf_scores=candidates.cf_scores[order],
-        sequence_scores=candidates.sequence_scores[order],
-    )  # fmt: skip
-    straight = recommender.rank(state, candidates, context=NOW).heads[Head.CLICK]
-    assert recommender.rank(state, shuffled, context=NOW).heads[Head.CLICK] == pytest.approx(straight[order])
 
 
 def test_fold_in_solves_the_normal_equations() -> None:

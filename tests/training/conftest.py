@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recloop.settings import Settings
-from tests.training.synthetic import N_DAYS, START, SyntheticSource
+from tests.training.synthetic import write_training_set
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.source.build import build_source_set
 
 # As the commands set it, before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,10 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training-set folder; never changed, copy it to break it."""
-    out = tmp_path_factory.mktemp("training-set") / "set"
-    source = SyntheticSource()
-    build_source_set(source, out, until=START + timedelta(days=N_DAYS), window=timedelta(hours=24), seed=5)
-    return out
+    return write_training_set(tmp_path_factory.mktemp("training-set") / "set")
 
 
 @pytest.fixture

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recloop.catalog import CatalogItem, CatalogUser
 from recloop.events import Action, Event
+from training.data.dataset import TrainingSet
+from training.source.build import build_source_set
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 N_USERS, N_ITEMS, N_EVENTS, N_DAYS = 60, 60, 3_000, 30
@@ -53,3 +58,22 @@ class SyntheticSource:
         """Yield the users, one without a segment."""
         for user in range(N_USERS):
             yield CatalogUser(user_id=f"u{user:02}", segment=None if user == 0 else f"group {user % 2}")
+
+
+def write_training_set(out: Path) -> Path:
+    """Write the log as a training-set folder."""
+    until = START + timedelta(days=N_DAYS)
+    build_source_set(SyntheticSource(), out, until=until, window=timedelta(hours=24), seed=5)
+    return out
+
+
+def with_untouched(training_set: TrainingSet, untouched: NDArray[np.bool_]) -> TrainingSet:
+    """Return the set without what was done with some items in the base span."""
+    log = training_set.interactions
+    kept = ~(untouched[log.items] & (log.times_ms < training_set.split.stack_ms))
+    users = np.repeat(np.arange(len(log.user_ids)), np.diff(log.starts))
+    sizes = np.bincount(users[kept], minlength=len(log.user_ids))
+    parts = {name: getattr(log, name)[kept] for name in ("items", "actions", "times_ms", "dwell_ms")}
+    return dataclasses.replace(
+        training_set, interactions=dataclasses.replace(log, starts=np.r_[0, np.cumsum(sizes)], **parts)
+    )

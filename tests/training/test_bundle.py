@@ -47,16 +47,6 @@ def test_no_file_is_a_pickle(trained: tuple[Path, Any]) -> None:
             np.load(trained[0] / name, allow_pickle=False)
 
 
-def test_probabilities_are_probabilities(trained: tuple[Path, Any], training_set: TrainingSet) -> None:
-    recommender = load_bundle(trained[0])
-    row = len(training_set.examples) - 1
-    for user in (training_set.user_state(row), UserState("stranger")):
-        scored = recommender.score(user, context=training_set.context(row))
-        assert len(scored.candidates.rows) > 20
-        for values in scored.heads.values():
-            assert ((values > 0) & (values < 1)).all()
-
-
 def test_an_action_changes_the_slate(trained: tuple[Path, Any], training_set: TrainingSet) -> None:
     recommender = load_bundle(trained[0])
     state = training_set.user_state(len(training_set.examples) - 1)

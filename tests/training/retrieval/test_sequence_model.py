@@ -64,14 +64,6 @@ def test_all_padding_gives_numbers(model: Any) -> None:
     assert torch.isfinite(model(nothing, nothing, nothing)).all()
 
 
-def test_batch_is_single(model: Any, inputs: tuple[Any, Any, Any]) -> None:
-    import torch
-
-    whole = model(*inputs)
-    for row in range(3):
-        torch.testing.assert_close(model(*(part[row : row + 1] for part in inputs))[0], whole[row])
-
-
 def test_newest_place_alone_is_what_it_is_among_all(model: Any, inputs: tuple[Any, Any, Any]) -> None:
     import torch
 

@@ -71,14 +71,6 @@ def test_the_last_learns_from_all_rows(rows: Rows, items: Items, trees: Stack) -
     assert last.curve[0].training_loss != checked.curve[0].training_loss
 
 
-def test_the_same_seed_gives_the_same_and_another_another(rows: Rows, items: Items, trees: Stack) -> None:
-    one, again, other = (
-        pooled_ranker(rows, items, seed=seed).check(trees, "newest").checked[Head.CLICK] for seed in (0, 0, 1)
-    )
-    np.testing.assert_allclose(one, again, atol=1e-6)
-    assert np.abs(one - other).max() > 1e-4
-
-
 def test_two_equal_opinions_are_their_own_mean() -> None:
     chances = np.array([0.1, 0.5, 0.999])
     np.testing.assert_allclose(pool(chances, np.log(chances / (1 - chances))), chances)
