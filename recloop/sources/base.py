@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Collection, Iterator, Sequence
+import logging
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar
 
@@ -18,6 +21,7 @@ from recloop.clock import EPOCH, day_start, from_ms
 from recloop.errors import SourceError
 from recloop.events import Event
 
+LOG = logging.getLogger(__name__)
 Row = dict[str, str]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -38,6 +42,11 @@ class Source(Protocol):
     @property
     def malformed(self) -> Sequence[bytes]:
         """Lines that were no event at the last reading of `events()`, as they came; most sources have none."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why the first of them was none; empty without them."""
         ...
 
     def events(self) -> Iterator[Event]:
@@ -70,7 +79,7 @@ def build(model: type[Model], path: Path, line: int, fields: dict[str, Any]) -> 
         return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
+        field = ".".join(map(str, first["loc"])) or "row"
         raise SourceError(f"{path.name} line {line}, {field}: {first['msg']}; found {first['input']!r}.") from error
 
 
@@ -106,50 +115,89 @@ def _moved(moment: datetime | None, offset: timedelta) -> datetime | None:
     return None if moment is None else moment + offset
 
 
-def open_text(path: Path) -> TextIO:
-    """Open a text file, compressed or not."""
-    if path.suffix == ".gz":
-        return TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
-
-
-def read_table(path: Path, *, columns: Collection[str], delimiter: str = ",") -> Iterator[tuple[int, Row]]:
-    """Yield (line number, row) of a delimited file whose first line names its columns.
+@contextmanager
+def reading(path: Path, *, encoding: str = "utf-8") -> Iterator[TextIO]:
+    """Open a text file, compressed or not, to be read to its end.
 
     Raises:
-        SourceError: the file is missing, empty, truncated, no UTF-8, lacks a column, or a line has another number of
-            fields; the message has file, line and column.
+        SourceError: the file is missing, cut, corrupt, or its text is in another encoding.
     """
     try:
-        with open_text(path) as stream:
-            # Tab-separated files hold bare quotation marks in titles; CSV ones quote fields that hold commas.
-            reader = csv.DictReader(
-                stream, delimiter=delimiter, quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-            )
-            _check_header(path, reader.fieldnames or (), columns)
-            line = 1
-            for row in reader:
-                line = reader.line_num
-                if None in row or None in row.values():
-                    found = len([value for value in row.values() if value is not None])
-                    raise SourceError(
-                        f"{path.name} line {line}: found {found} fields, expected {len(reader.fieldnames or ())}. "
-                        "Was the file cut off? Copy it again."
-                    )
-                yield line, row
-    except (EOFError, OSError, UnicodeDecodeError, csv.Error) as error:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rt", encoding=encoding, newline="") as stream:
+                yield stream
+        else:
+            with path.open(encoding=encoding, newline="") as stream:
+                yield stream
+    except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise SourceError(f"{path} cannot be read to its end: {error}. Copy or download it again.") from error
 
 
+def read_table(
+    path: Path, *, columns: Collection[str], delimiter: str = ",", header: bool = True, encoding: str = "utf-8"
+) -> Iterator[tuple[int, Row]]:
+    """Yield (line number, row) of a delimited file.
+
+    Its first line names its columns, of which `columns` must be there; without a header `columns` names all fields.
+    Only fields between commas may be quoted: other files hold bare quotation marks in titles.
+
+    Raises:
+        SourceError: the file cannot be read to its end, is empty, lacks a column, has a quotation mark that nothing
+            closes, or a line has another number of fields; the message has file and line.
+    """
+    with reading(path, encoding=encoding) as stream:
+        rows = _split(path, stream, delimiter)
+        first = next(rows, None)
+        if first is None:
+            raise SourceError(f"{path.name} is empty; expected a first line with {', '.join(columns)}.")
+        names = first[1] if header else list(columns)
+        _check_header(path, names, columns)
+        for line, fields in rows if header else chain([first], rows):
+            if len(fields) != len(names):
+                raise SourceError(
+                    f"{path.name} line {line}: found {len(fields)} fields, expected {len(names)}. "
+                    "Was the file cut off? Copy it again."
+                )
+            yield line, dict(zip(names, fields, strict=True))
+
+
+def _split(path: Path, stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    if delimiter != ",":
+        for line, text in enumerate(stream, start=1):
+            if bare := text.rstrip("\r\n"):
+                yield line, bare.split(delimiter)
+        return
+    reader, line = csv.reader(stream, strict=True), 0
+    try:
+        for fields in reader:
+            line = reader.line_num
+            if fields:
+                yield line, fields
+    except csv.Error as error:
+        raise SourceError(f"{path.name} line {line + 1}: {error}. Was the file cut off? Copy it again.") from error
+
+
 def _check_header(path: Path, found: Collection[str], columns: Collection[str]) -> None:
-    if not found:
-        raise SourceError(f"{path.name} is empty; expected a first line with {', '.join(columns)}.")
     missing = [column for column in columns if column not in found]
     if missing:
         raise SourceError(
             f"{path.name} line 1: column {missing[0]} is missing; found {', '.join(found)}. "
             "Is it the file of another data set?"
         )
+
+
+def first_rows(rows: Iterable[tuple[Path, int, Row]], column: str) -> Iterator[tuple[Path, int, Row]]:
+    """Yield the first row of each id of a catalogue; one warning counts the others and names the first of them."""
+    seen: set[str] = set()
+    found, n_others = "", 0
+    for path, line, row in rows:
+        if row[column] in seen:
+            found, n_others = found or f"{path.name} line {line}: {column} {row[column]!r}", n_others + 1
+        else:
+            seen.add(row[column])
+            yield path, line, row
+    if n_others:
+        LOG.warning("%s has an earlier row, which counts. Rows left out so: %d.", found, n_others)
 
 
 def number(path: Path, line: int, row: Row, column: str) -> int:
@@ -174,20 +222,16 @@ def read_json_lines(path: Path, model: type[Model]) -> Iterator[Model]:
     """Yield the rows of a JSON Lines file as models.
 
     Raises:
-        SourceError: the file is truncated or a line is no such row; the message has file, line and field.
+        SourceError: the file cannot be read to its end, or a line is no such row; the message has file, line and field.
     """
-    line = 1
+    with reading(path) as stream:
+        for line, text in enumerate(stream, start=1):
+            if text.strip():
+                yield build(model, path, line, _json(path, line, text))
+
+
+def _json(path: Path, line: int, text: str) -> Any:
     try:
-        with open_text(path) as stream:
-            for text in stream:
-                if text.strip():
-                    yield model.model_validate(json.loads(text))
-                line += 1
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise SourceError(
-            f"{path.name} line {line}, field {field}: {first['msg']}; found {first['input']!r}."
-        ) from error
-    except (EOFError, OSError, ValueError) as error:
+        return json.loads(text)
+    except ValueError as error:
         raise SourceError(f"{path.name} line {line} cannot be read: {error}. Correct the line.") from error

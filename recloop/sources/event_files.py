@@ -16,7 +16,8 @@ from recloop.catalog import CatalogItem, CatalogUser
 from recloop.clock import SystemClock, format_time
 from recloop.errors import EventRejected, SourceError
 from recloop.events import Event, parse_event
-from recloop.sources.base import open_text, read_json_lines
+from recloop.sources.base import read_json_lines, reading
+from recloop.sources.folders import find_file
 
 Row = TypeVar("Row", CatalogItem, CatalogUser)
 
@@ -31,12 +32,13 @@ class EventFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.malformed: list[bytes] = []
+        self.reason = ""
         self.repeated = 0
 
     def events(self) -> Iterator[Event]:
         """Yield the well-formed events, oldest first, each id once; the others' bytes are left in `malformed`."""
         now = SystemClock().now()
-        self.malformed, self.repeated = [], 0
+        self.malformed, self.reason, self.repeated = [], "", 0
         reasons: dict[str, int] = {}
         events: dict[str, Event] = {}
         for path in self._event_files():
@@ -49,6 +51,7 @@ class EventFiles:
                 else:
                     self.repeated += event.event_id in events
                     events.setdefault(event.event_id, event)
+        self.reason = next(iter(reasons), "")
         if not events:
             raise SourceError(
                 f"{self._folder} holds no well-formed event in {len(self.malformed)} lines: {list(reasons)[:3]}."
@@ -57,7 +60,7 @@ class EventFiles:
 
     def items(self) -> Iterator[CatalogItem]:
         """Yield the items of `items.jsonl`; without that file, one bare item per id in the events."""
-        path = self._catalog_file("items")
+        path = find_file(self._folder, "items.jsonl")
         if path is not None:
             yield from _unique(path, CatalogItem)
             return
@@ -65,7 +68,7 @@ class EventFiles:
 
     def users(self) -> Iterator[CatalogUser]:
         """Yield the users of `users.jsonl`; none without that file."""
-        path = self._catalog_file("users")
+        path = find_file(self._folder, "users.jsonl")
         if path is not None:
             yield from _unique(path, CatalogUser)
 
@@ -75,10 +78,6 @@ class EventFiles:
         if not files:
             raise SourceError(f"{self._folder} has none of {', '.join(patterns)}; see docs/events.md for the format.")
         return files
-
-    def _catalog_file(self, name: str) -> Path | None:
-        candidates = [self._folder / f"{name}.jsonl", self._folder / f"{name}.jsonl.gz"]
-        return next((path for path in candidates if path.exists()), None)
 
 
 def _unique(path: Path, model: type[Row]) -> Iterator[Row]:
@@ -95,11 +94,8 @@ def _payloads(path: Path) -> Iterator[bytes]:
     if path.suffix == ".parquet":
         yield from _parquet_payloads(path)
         return
-    try:
-        with open_text(path) as stream:
-            yield from (line.strip().encode() for line in stream if line.strip())
-    except (EOFError, OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} cannot be read to its end: {error}. Copy it again.") from error
+    with reading(path) as stream:
+        yield from (line.strip().encode() for line in stream if line.strip())
 
 
 def _parquet_payloads(path: Path) -> Iterator[bytes]:

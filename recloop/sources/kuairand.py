@@ -10,21 +10,20 @@ it lies on the interaction, which comes after the impression.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from recloop.catalog import CatalogItem, CatalogUser
 from recloop.clock import MS_PER_HOUR, from_ms, to_ms
 from recloop.errors import SourceError
 from recloop.events import Action, Event
 from recloop.labels import is_long_view
-from recloop.sources.base import Row, build, number, read_table, time_of
+from recloop.sources.base import Row, build, first_rows, number, read_table, time_of
+from recloop.sources.folders import find_home
+from recloop.sources.packed import Codes, PackedRows
 
 FLAGS = {
     "is_click": Action.CLICK,
@@ -52,8 +51,8 @@ MAX_PLAY_MS = 86_400_000
 class KuaiRand:
     """The adapter of a folder with `log_*.csv`, `user_features_*.csv`, `video_features_basic_*.csv`, plain or gzipped.
 
-    The files may lie in the folder's `data`, as in the archives of KuaiRand-Pure, -1K and -27K; their daily statistics
-    of videos are not read. Of several rows for a video or a user, the first counts.
+    The files may lie in a folder below it, as in the archives of KuaiRand-Pure, -1K and -27K in their `data`; their
+    daily statistics of videos are not read. Of several rows for a video or a user, the first counts.
 
     A file `history_*.csv` is read where it is there: each user's watches before the log, oldest first, with one time
     for the last of them. The newest HISTORY_WATCHES become events one hour apart that end at that time, and before
@@ -68,6 +67,7 @@ class KuaiRand:
 
     name = "KuaiRand"
     malformed: Sequence[bytes] = ()
+    reason = ""
     utc_offset = timedelta(hours=8)  # the log's column `date` is that of China
     terms = "KuaiRand, CC BY-SA 4.0; cite Gao et al., CIKM 2022, doi 10.1145/3511808.3557624."
 
@@ -94,60 +94,40 @@ class KuaiRand:
             seen.add(key)
             yield from _events(row, values)
 
-    def _rows(self) -> tuple[_PackedRows, Sequence[Any]]:
-        rows, codes = _PackedRows(), _Codes()
+    def _rows(self) -> tuple[PackedRows[_Row], Sequence[Any]]:
+        rows, codes = PackedRows(_Row._make, "qIIIIIIiii"), Codes()
         rows.extend(_exposure(path, line, fields, codes) for path, line, fields in self._exposures())
-        seen: set[str] = set()
-        for path in self._files(HISTORIES):
-            for line, fields in read_table(path, columns=HISTORY_COLUMNS):
-                if (user := fields["user_id"]) not in seen:
-                    seen.add(user)
-                    rows.extend(_history(path, line, fields, codes))
+        for path, line, fields in first_rows(_read(self._files(HISTORIES), HISTORY_COLUMNS), "user_id"):
+            rows.extend(_history(path, line, fields, codes))
         return rows, list(codes)
 
     def _exposures(self) -> Iterator[tuple[Path, int, Row]]:
         logs = self._files(LOGS)
-        for path in logs:
-            for line, row in read_table(path, columns=LOG_COLUMNS):
-                yield path, line, row
+        yield from _read(logs, LOG_COLUMNS)
         if not logs:
-            for path in self._files(LIKE_OR_HATE_LOGS, required=True):
-                for line, row in read_table(path, columns=LIKE_OR_HATE_COLUMNS):
-                    yield path, line, _with_flags(path, line, row)
+            for path, line, row in _read(self._files(LIKE_OR_HATE_LOGS, required=True), LIKE_OR_HATE_COLUMNS):
+                yield path, line, _with_flags(path, line, row)
 
     def items(self) -> Iterator[CatalogItem]:
         """Yield the videos; tags are categories. A `processed_*.csv` without a catalogue gives bare ids."""
-        seen: set[str] = set()
         paths = self._files("video_features_basic_*.csv*", required=bool(self._files(LOGS)))
         if not paths:
             videos = dict.fromkeys(row["video_id"] for _, _, row in self._exposures())
             yield from (CatalogItem(item_id=video) for video in videos)
-        for path in paths:
-            for line, row in read_table(path, columns=VIDEO_COLUMNS):
-                if row["video_id"] not in seen:
-                    seen.add(row["video_id"])
-                    yield _video(path, line, row)
+        for path, line, row in first_rows(_read(paths, VIDEO_COLUMNS), "video_id"):
+            yield _video(path, line, row)
 
     def users(self) -> Iterator[CatalogUser]:
         """Yield the users; a segment is how active a user is, and every other known column is an attribute."""
-        seen: set[str] = set()
-        for path in self._files("user_features_*.csv*"):
-            for line, row in read_table(path, columns=USER_COLUMNS):
-                if row["user_id"] not in seen:
-                    seen.add(row["user_id"])
-                    attributes = {name: row[name] for name in row if name != "user_id" and _known(row[name])}
-                    fields = {
-                        "user_id": row["user_id"],
-                        "segment": _known(row["user_active_degree"]),
-                        "attributes": attributes,
-                    }
-                    yield build(CatalogUser, path, line, fields)
+        for path, line, row in first_rows(_read(self._files("user_features_*.csv*"), USER_COLUMNS), "user_id"):
+            attributes = {name: row[name] for name in row if name != "user_id" and _known(row[name])}
+            segment = _known(row["user_active_degree"])
+            fields = {"user_id": row["user_id"], "segment": segment, "attributes": attributes}
+            yield build(CatalogUser, path, line, fields)
 
     @cached_property
     def _home(self) -> Path:
-        folders = (self._folder, self._folder / "data")
-        with_logs = (folder for folder in folders if _tables(folder, LOGS) or _tables(folder, LIKE_OR_HATE_LOGS))
-        return next(with_logs, self._folder)
+        return find_home(self._folder, lambda each: bool(_tables(each, LOGS) or _tables(each, LIKE_OR_HATE_LOGS)))
 
     def _files(self, pattern: str, *, required: bool = False) -> list[Path]:
         files = _tables(self._home, pattern)
@@ -174,37 +154,14 @@ class _Row(NamedTuple):
     duration_ms: int
 
 
-class _PackedRows:
-    """Rows in 44 bytes each, where their events would take kilobytes."""
-
-    _layout = struct.Struct("<q6I3i")
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-
-    def extend(self, rows: Iterable[_Row]) -> None:
-        for row in rows:
-            self._bytes += self._layout.pack(*row)
-
-    def __getitem__(self, place: int) -> _Row:
-        return _Row._make(self._layout.unpack_from(self._bytes, place * self._layout.size))
-
-    def by_time(self) -> Iterator[int]:
-        """Yield the rows' places, oldest first; of one time in the order they came."""
-        size = self._layout.size
-        times = np.ndarray(len(self._bytes) // size, "<i8", bytes(self._bytes), strides=(size,))
-        yield from np.argsort(times, kind="stable").data
-
-
-class _Codes(dict[Hashable, int]):
-    """A number for each value, given when it is first asked for; `list` gives the values in the order of numbers."""
-
-    def __missing__(self, value: Hashable) -> int:
-        return self.setdefault(value, len(self))
-
-
 def _tables(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if path.name.endswith((".csv", ".csv.gz")))
+
+
+def _read(paths: Sequence[Path], columns: Collection[str]) -> Iterator[tuple[Path, int, Row]]:
+    for path in paths:
+        for line, row in read_table(path, columns=columns):
+            yield path, line, row
 
 
 def _with_flags(path: Path, line: int, row: Row) -> Row:
@@ -214,7 +171,7 @@ def _with_flags(path: Path, line: int, row: Row) -> Row:
     return {**row, "is_like": str(label), "is_hate": str(1 - label), "tab": ""}
 
 
-def _exposure(path: Path, line: int, row: Row, codes: _Codes) -> _Row:
+def _exposure(path: Path, line: int, row: Row, codes: Codes) -> _Row:
     time_ms = to_ms(time_of(path, line, row, "time_ms"))
     flagged = [action for flag, action in FLAGS.items() if number(path, line, row, flag)]
     played, is_long = number(path, line, row, "play_time_ms"), number(path, line, row, "long_view")
@@ -238,7 +195,7 @@ def _clipped(ms: int) -> int:
     return max(-1, min(ms, MAX_PLAY_MS))
 
 
-def _history(path: Path, line: int, row: Row, codes: _Codes) -> Iterator[_Row]:
+def _history(path: Path, line: int, row: Row, codes: Codes) -> Iterator[_Row]:
     last = to_ms(time_of(path, line, row, "last_time_ms"))
     watched, liked = row["watch_seq"].split()[-HISTORY_WATCHES:], row["like_seq"].split()
     watched_long = set(row["long_watch_seq"].split())

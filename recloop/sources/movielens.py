@@ -31,6 +31,7 @@ class MovieLens:
 
     name = "MovieLens-100K"
     malformed: Sequence[bytes] = ()
+    reason = ""
     utc_offset = timedelta(0)
     terms = (
         "MovieLens-100K, GroupLens Research, University of Minnesota: research use, no redistribution, no commercial "

@@ -21,6 +21,7 @@ class ListedSource:
     terms: str = "Made up."
     repeated: int = 0
     malformed: Sequence[bytes] = ()
+    reason: str = ""
 
     def events(self) -> Iterator[Event]:
         yield from sorted(self.log, key=lambda event: event.event_time)

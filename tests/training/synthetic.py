@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +24,9 @@ class SyntheticSource:
     """An adapter, as `recloop.sources` has them."""
 
     name = "synthetic"
+    malformed: Sequence[bytes] = ()
+    reason = ""
+    repeated = 0
 
     def events(self) -> Iterator[Event]:
         """Yield organic interactions, oldest first; a user meets an item once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,7 @@ def test_torn_line_is_kept_as_it_came(events_folder: Path) -> None:
     source = EventFiles(events_folder)
     list(source.events())
     assert list(source.malformed) == [b'{"event_id": "torn']
+    assert source.reason.startswith("body: invalid JSON")
 
 
 def test_catalogue_without_a_file_is_made_of_the_ids(events_folder: Path) -> None:
@@ -43,9 +45,33 @@ def test_duplicate_item_is_named(events_folder: Path) -> None:
         list(EventFiles(events_folder).items())
 
 
+def test_duplicate_user_is_named(events_folder: Path) -> None:
+    (events_folder / "users.jsonl").write_text('{"user_id": "a"}\n{"user_id": "b"}\n{"user_id": "a", "segment": "x"}\n')
+    with pytest.raises(SourceError, match=r"users\.jsonl row 3: 'a' stands in row 1 already; keep one of them"):
+        list(EventFiles(events_folder).users())
+
+
+@pytest.mark.parametrize("damage", ["cut", "corrupt"])
+@pytest.mark.parametrize("name", ["items", "users", "events"])
+def test_gzip_file_that_is_not_whole_is_named(events_folder: Path, name: str, damage: str) -> None:
+    for path in events_folder.iterdir():
+        path.unlink()
+    rows = [{f"{name.rstrip('s')}_id": f"{n * n:x}"} for n in range(2_000)]
+    content = bytearray(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    if damage == "cut":
+        del content[-9:]
+    else:
+        content[10] = 0xFF  # a kind of block that there is not
+    (events_folder / f"{name}.jsonl.gz").write_bytes(content)
+    with pytest.raises(
+        SourceError, match=rf"{name}\.jsonl\.gz cannot be read to its end: .* Copy or download it again"
+    ):
+        list(getattr(EventFiles(events_folder), name)())
+
+
 def test_bad_catalogue_row_names_line_and_field(events_folder: Path) -> None:
     (events_folder / "items.jsonl").write_text('{"item_id": "a"}\n{"item_id": 7}\n')
-    with pytest.raises(SourceError, match=r"items\.jsonl line 2, field item_id"):
+    with pytest.raises(SourceError, match=r"items\.jsonl line 2, item_id: .* found 7"):
         list(EventFiles(events_folder).items())
 
 

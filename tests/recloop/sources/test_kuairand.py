@@ -213,7 +213,7 @@ def test_video_without_tag_or_duration_is_kept(kuairand_folder: Path) -> None:
     assert (second.categories, second.duration_ms) == ((), None)
 
 
-def test_first_row_of_a_video_or_user_counts(kuairand_folder: Path) -> None:
+def test_first_row_of_a_video_or_user_counts(kuairand_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (kuairand_folder / "video_features_basic_pure.csv").open("a") as stream:
         stream.write("1,78,AD,2022-04-11,Kmovie,5.0,4\n")
     with (kuairand_folder / "user_features_pure.csv").open("a") as stream:
@@ -221,6 +221,10 @@ def test_first_row_of_a_video_or_user_counts(kuairand_folder: Path) -> None:
     source = KuaiRand(kuairand_folder)
     assert [(item.item_id, item.author_id) for item in source.items()] == [("1", "77"), ("2", "78")]
     assert [(user.user_id, user.segment) for user in source.users()] == [("7", "full_active"), ("8", None)]
+    assert [record.getMessage() for record in caplog.records] == [
+        "video_features_basic_pure.csv line 4: video_id '1' has an earlier row, which counts. Rows left out so: 1.",
+        "user_features_pure.csv line 4: user_id '7' has an earlier row, which counts. Rows left out so: 1.",
+    ]
 
 
 def test_what_the_feature_tables_do_not_know_is_left_out(kuairand_folder: Path) -> None:
@@ -248,12 +252,12 @@ def test_what_the_feature_tables_do_not_know_is_left_out(kuairand_folder: Path) 
     ],
     ids=["pure", "1k", "27k"],
 )
-@pytest.mark.parametrize("inside", [".", "data"])
+@pytest.mark.parametrize("inside", [".", "data", "archive/data"])
 def test_archive_is_read_as_it_is_published(
     tmp_path: Path, logs: list[str], edition: str, statistics: list[str], inside: str
 ) -> None:
     data = tmp_path / inside
-    data.mkdir(exist_ok=True)
+    data.mkdir(exist_ok=True, parents=True)
     (tmp_path / f"load_data_{edition}.py").touch()
     for day, name in enumerate(logs):
         (data / f"{name}.csv").write_text(
@@ -313,6 +317,36 @@ def test_truncated_log_is_named(kuairand_folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(SourceError, match=r"log_standard.*cannot be read to its end"):
         list(KuaiRand(kuairand_folder).events())
+
+
+@pytest.mark.parametrize("name", ["user_features_pure.csv", "video_features_basic_pure.csv"])
+class TestCutTables:
+    """A catalogue whose copy broke off is named, not taken for a smaller one."""
+
+    def rows(self, folder: Path) -> list[object]:
+        source = KuaiRand(folder)
+        return [*source.users(), *source.items()]
+
+    def test_gzipped(self, kuairand_folder: Path, name: str) -> None:
+        path = kuairand_folder / name
+        (kuairand_folder / f"{name}.gz").write_bytes(gzip.compress(path.read_bytes())[:-9])
+        path.unlink()
+        with pytest.raises(SourceError, match=rf"{name}\.gz cannot be read to its end"):
+            self.rows(kuairand_folder)
+
+    def test_plain_in_mid_line(self, kuairand_folder: Path, name: str) -> None:
+        path = kuairand_folder / name
+        *lines, last = path.read_text().splitlines()
+        path.write_text("\n".join([*lines, last[:2]]))
+        with pytest.raises(SourceError, match=rf"{name} line 3: found 2 fields, expected \d"):
+            self.rows(kuairand_folder)
+
+    def test_plain_within_quotation_marks(self, kuairand_folder: Path, name: str) -> None:
+        path = kuairand_folder / name
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines, '9,"full']))
+        with pytest.raises(SourceError, match=rf"{name} line 4: unexpected end of data"):
+            self.rows(kuairand_folder)
 
 
 def test_bad_number_names_file_line_and_column(kuairand_folder: Path) -> None:
