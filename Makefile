@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON := $(shell for name in python3 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$name && break; done)
 CORE := .venv/core/bin/python
-# movielens, kuairand:DIR or events:DIR.
+# movielens, movielens:DIR, kuairand:DIR or events:DIR.
 export DATA ?= movielens
 
 .PHONY: help setup demo test check lint format up down status lock bench reset clean
@@ -18,7 +18,7 @@ setup: ## install environments, Java, jars and servers into this folder
 	@$(if $(PYTHON),,echo "MachineError: no Python 3.11 or 3.12 is on PATH: install one of them, with its venv module." >&2; exit 1)
 	@$(PYTHON) -m stack.setup
 
-demo: setup ## run the whole loop on real data (DATA=kuairand:DIR or events:DIR for other data)
+demo: setup ## run the whole loop on real data (DATA=movielens:DIR, kuairand:DIR or events:DIR for other data)
 	@$(CORE) -m demo
 
 test: setup ## lint and all tests, with coverage; up to an hour on 2 cores

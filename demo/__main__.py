@@ -1,6 +1,6 @@
 """Run the whole loop on real data and report what was measured, on the screen and in `<var>/demo/report.json`.
 
-Run: make demo [DATA=movielens|kuairand:DIR|events:DIR], or python -m demo --quick for a small slice.
+Run: make demo [DATA=movielens|movielens:DIR|kuairand:DIR|events:DIR], or python -m demo --quick for a small slice.
 """
 
 from __future__ import annotations

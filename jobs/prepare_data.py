@@ -1,7 +1,7 @@
 """Write a data source as the files that the loop ingests: a history to backfill and a newest part to replay live.
 
-In: a source (`movielens`, `kuairand:DIR`, `events:DIR`). Out: DIR/history/{events,items,users}.jsonl,
-DIR/live/events.jsonl and DIR/source.json with name, terms, counts and spans.
+In: a source (`movielens`, `movielens:DIR`, `kuairand:DIR`, `events:DIR`). Out: in the folder OUT
+history/{events,items,users}.jsonl, live/events.jsonl and source.json with name, terms, counts and spans.
 Run: python -m jobs.prepare_data --data movielens --out var/data/demo --live 2000 --shift-to-now
 """
 

@@ -14,7 +14,13 @@ from recloop.events import parse_event
 from recloop.settings import PROJECT_DIR
 from recloop.sources import Source, open_source
 from recloop.sources.base import shift_event
-from tests.recloop.sources.conftest import write_event_files, write_kuairand, write_like_or_hate
+from tests.recloop.sources.conftest import (
+    ARCHIVES,
+    write_archive,
+    write_event_files,
+    write_kuairand,
+    write_like_or_hate,
+)
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 SHARED = PROJECT_DIR.parent / "shared" / "data"
@@ -24,6 +30,12 @@ SOURCES = [
     pytest.param(lambda path: open_source(f"kuairand:{write_kuairand(path)}", downloads=path), id="kuairand"),
     pytest.param(lambda path: open_source(f"kuairand:{write_like_or_hate(path)}", downloads=path), id="like-or-hate"),
     pytest.param(lambda path: open_source(f"events:{write_event_files(path)}", downloads=path), id="events"),
+    *(
+        pytest.param(
+            lambda path, name=name: open_source(f"movielens:{write_archive(path, name)}", downloads=path), id=name
+        )
+        for name in ARCHIVES
+    ),
     pytest.param(
         lambda path: open_source("movielens", downloads=PROJECT_DIR / "var" / "data"),
         id="movielens",
@@ -62,8 +74,12 @@ def test_source_keeps_the_contract(source: Source) -> None:
 
 
 def test_two_readings_are_the_same(source: Source) -> None:
-    first = [event.event_id for event in source.events()], list(source.malformed), source.repeated
-    assert ([event.event_id for event in source.events()], list(source.malformed), source.repeated) == first
+    first, second = (
+        ([event.event_id for event in source.events()], list(source.malformed), source.reason, source.repeated)
+        for _ in range(2)
+    )
+    assert first == second
+    assert bool(source.malformed) == bool(source.reason)
 
 
 def test_shifting_keeps_the_rhythm(tmp_path: Path) -> None:
@@ -73,7 +89,7 @@ def test_shifting_keeps_the_rhythm(tmp_path: Path) -> None:
     assert set(gaps) == {timedelta(days=1_000)}
 
 
-@pytest.mark.parametrize("name", ["netflix", "kuairand", "kuairand:nowhere", "movielens:folder", ""])
+@pytest.mark.parametrize("name", ["netflix", "kuairand", "kuairand:nowhere", "movielens:folder", "movielens:", ""])
 def test_unknown_source_or_folder_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         open_source(name, downloads=tmp_path)
