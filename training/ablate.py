@@ -147,6 +147,8 @@ def _facts(material: Material) -> dict[str, Any]:
     return {
         "learned_until": format_time(from_ms(material.learned_until_ms)),
         "rows_learned": len(material.learned),
+        # A lake's training set names none: what it left out stands in the lake's table of rejects.
+        "left_out": material.history.snapshot.get("left_out"),
         "judged_first": format_time(from_ms(int(times.min()))),
         "judged_last": format_time(from_ms(int(times.max()))),
         "rows_judged": len(material.judged),

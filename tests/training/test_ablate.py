@@ -117,8 +117,11 @@ def test_no_variant_has_more_seeds_than_the_full_stack(options: list[str], capsy
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A log whose impressions are of 27 to 29 March 2024."""
-    return f"events:{write_log(tmp_path_factory.mktemp('source') / 'log', shown_log())}"
+    """A log whose impressions are of 27 to 29 March 2024; its last line is no event."""
+    folder = write_log(tmp_path_factory.mktemp("source") / "log", shown_log())
+    with (folder / "events.jsonl").open("a") as stream:
+        stream.write("torn")
+    return f"events:{folder}"
 
 
 def test_days_that_judge_come_after_those_learned_from(
@@ -144,6 +147,7 @@ def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
     assert not {"hybrids", "rankers"} & found.keys(), "they were not asked for"
     assert found["data"]["learned_until"] == "2024-03-28T00:00:00.000Z"
     assert found["data"]["rows_judged"] == 2 * PER_DAY
+    assert found["data"]["left_out"] == {"malformed": 1, "repeated": 0}
     assert found["data"]["judged_first"] >= found["data"]["learned_until"]
     assert set(found["variants"]) == {"no statistics"}
     # items are shown again and again, so what they came to before tells of later

@@ -84,6 +84,7 @@ def evaluate_source(
             "rows_from": origin,
             "first": format_time(from_ms(int(times[0]))),
             "last": format_time(from_ms(int(times[-1]))),
+            "left_out": training_set.snapshot["left_out"],
         },
         "bundle": recommender.manifest.bundle_id,
         "seconds": round(time.monotonic() - started, 1),

@@ -6,11 +6,11 @@ and column by column (`recloop.training_set`); tests/parity holds the two togeth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,8 @@ from training.source.features import item_categories, item_features, popular_ite
 from training.source.labels import exposure_rows, label_rows
 from training.source.log import TIME_MS, SourceLog, interaction_rows, read_log
 from training.source.touches import Touches, find_touches, newest_readable_day
+
+Row = TypeVar("Row")
 
 
 def build_source_set(
@@ -71,7 +73,9 @@ def build_source_set(
         examples = add_negatives(labels, interactions, seed=seed)
     else:
         examples = labels.append_column(Column.SAMPLED.value, pa.array(np.zeros(len(labels), dtype=np.bool_)))
-    items, users, touches = list(source.items()), list(source.users()), find_touches(log)
+    items = _firsts((item.item_id, item) for item in source.items())
+    users = _firsts((user.user_id, user) for user in source.users())
+    touches = find_touches(log)
     tables = {
         "examples": _with_features(examples, log, touches, items, users, run_delay=run_delay),
         "exposures": exposure_rows(log, window=window),
@@ -81,7 +85,8 @@ def build_source_set(
         "popularity": _popularity(users, log, touches, split, day=_newest_day(split.holdout_ms, run_delay)),
     }
     facts = _facts(source, interactions, split, seed=seed) | {
-        "counts": {name: len(table) for name, table in tables.items()}
+        "counts": {name: len(table) for name, table in tables.items()},
+        "left_out": log.left_out,
     }
     write_folder(out, tables, facts)
     return facts
@@ -110,6 +115,14 @@ def _labels(log: SourceLog, split: TimeSplit, *, window: timedelta, most: int | 
             "Choose a span within that."
         )
     return rows
+
+
+def _firsts(rows: Iterable[tuple[str, Row]]) -> list[Row]:
+    """Return the first row of each id, as the adapters do."""
+    firsts: dict[str, Row] = {}
+    for key, row in rows:
+        firsts.setdefault(key, row)
+    return list(firsts.values())
 
 
 def _span(log: SourceLog) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from recloop.tables import CLEAN_EVENTS, Column
 from recloop.training_set import EVENT_HASH, INTERACTION_COLUMNS, codes, ms
 from training.data.dataset import Ints
 
+LOG = logging.getLogger(__name__)
 Bools = NDArray[np.bool_]
 BATCH_ROWS = 2_000
 ARROW_TYPES: dict[str, pa.DataType] = {
@@ -55,7 +57,8 @@ class SourceLog:
     """Events in order of time, at one millisecond impressions first, then by event id; all arrays are parallel.
 
     `users` and `items` are places in `user_ids` and `item_ids`, which are sorted; `heads` has a column per Head, true
-    where the event alone makes it positive. `span` has the first and last time of the whole source.
+    where the event alone makes it positive. `span` has the first and last time of the whole source, `left_out` how many
+    of all its lines were malformed and how many events repeated an id.
     """
 
     columns: pa.Table
@@ -67,6 +70,7 @@ class SourceLog:
     interacted: Bools
     heads: Bools
     span: tuple[datetime, datetime]
+    left_out: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.times_ms)
@@ -74,6 +78,8 @@ class SourceLog:
 
 def read_log(source: Source, *, until: datetime) -> SourceLog:
     """Read a source's events before a moment; times are cut to milliseconds, the grain of every reader.
+
+    What the source left out is logged as a warning, with the reason of the first malformed line.
 
     Raises:
         SourceError: a file of the source is not what its format says.
@@ -94,7 +100,7 @@ def read_log(source: Source, *, until: datetime) -> SourceLog:
         raise TrainingError(
             f"the source {source.name} holds {found}; expected some before {format_time(until)}. Choose a later end."
         )
-    return _in_order(pa.Table.from_batches(batches), span)
+    return _in_order(pa.Table.from_batches(batches), span, _left_out(source))
 
 
 def interaction_rows(log: SourceLog) -> pa.Table:
@@ -106,6 +112,15 @@ def interaction_rows(log: SourceLog) -> pa.Table:
     return rows.select([str(name) for name in INTERACTION_COLUMNS]).sort_by(
         [(str(name), "ascending") for name in order]
     )
+
+
+def _left_out(source: Source) -> dict[str, int]:
+    malformed, repeated = len(source.malformed), source.repeated
+    if malformed:
+        LOG.warning("%s: left out %d malformed lines, the first for this: %s", source.name, malformed, source.reason)
+    if repeated:
+        LOG.warning("%s: left out %d events that repeat an earlier one.", source.name, repeated)
+    return {"malformed": malformed, "repeated": repeated}
 
 
 def _batch(events: Sequence[Event]) -> pa.RecordBatch:
@@ -122,7 +137,7 @@ def _type(name: Column) -> pa.DataType:
     return ARROW_TYPES[CLEAN_EVENTS.columns[name]]
 
 
-def _in_order(events: pa.Table, span: tuple[datetime, datetime]) -> SourceLog:
+def _in_order(events: pa.Table, span: tuple[datetime, datetime], left_out: dict[str, int]) -> SourceLog:
     interacted = "interacted"
     events = events.append_column(interacted, pc.not_equal(events[Column.ACTION], Action.IMPRESSION.value))
     events = events.sort_by([(name, "ascending") for name in (TIME_MS, interacted, Column.EVENT_ID.value)])
@@ -139,4 +154,5 @@ def _in_order(events: pa.Table, span: tuple[datetime, datetime]) -> SourceLog:
         interacted=flags[0],
         heads=np.column_stack(flags[1:]),
         span=span,
+        left_out=left_out,
     )

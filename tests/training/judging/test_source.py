@@ -39,7 +39,11 @@ def log() -> list[Event]:
 
 @pytest.fixture(scope="module")
 def log_folder(log: list[Event], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_log(tmp_path_factory.mktemp("source") / "log", log)
+    """The log, with an event written twice and lines that are none."""
+    folder = write_log(tmp_path_factory.mktemp("source") / "log", log)
+    with (folder / "events.jsonl").open("ab") as stream:
+        stream.write(log[0].to_json() + b"\ntorn\n{}\n")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +87,7 @@ def test_both_days_are_judged_and_no_other(judged: tuple[dict[str, Any], dict[st
     data = report["data"]
     assert (data["rows"], data["rows_from"]) == (2 * PER_DAY, "impression")
     assert (data["from"], data["to"]) == ("2024-03-27T00:00:00.000Z", "2024-03-29T00:00:00.000Z")
+    assert data["left_out"] == {"malformed": 2, "repeated": 1}
     times = [event.event_time.timestamp() * 1_000 for event in within]
     assert scores["time_ms"] == sorted(times)
 

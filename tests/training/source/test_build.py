@@ -287,15 +287,29 @@ def test_row_of_a_day_is_read_when_its_run_has_written_it(tmp_path: Path) -> Non
     assert of_item["item_feature_ms"] == to_ms(DAY_0)
 
 
-def test_event_named_twice_counts_once(tmp_path: Path) -> None:
+def test_event_named_twice_counts_once_and_what_is_none_is_counted(tmp_path: Path) -> None:
     log = [event(f"e{n}", "click", item=f"i{n}", at=DAY_0 + n * HOUR) for n in range(60)]
     lines = [each.to_json().decode() for each in [*log, *log[10:20]]]
-    (tmp_path / "events.jsonl").write_text("\n".join(lines))
-    source = EventFiles(tmp_path)
+    (tmp_path / "events.jsonl").write_text("\n".join([*lines, "torn", "{}"]))
     facts = build_source_set(
-        source, tmp_path / "set", until=UNTIL, window=24 * HOUR, seed=1, examples_from=DAY_0 + 2 * DAY
+        EventFiles(tmp_path), tmp_path / "set", until=UNTIL, window=24 * HOUR, seed=1, examples_from=DAY_0 + 2 * DAY
     )
-    assert (facts["counts"]["interactions"], source.repeated) == (60, 10)
+    assert (facts["counts"]["interactions"], facts["left_out"]) == (60, {"malformed": 2, "repeated": 10})
+    assert json.loads((tmp_path / "set" / TrainingFile.SNAPSHOT).read_text()) == facts
+
+
+def test_first_row_of_an_item_or_user_counts(tmp_path: Path) -> None:
+    log = random_log(1, n_events=400)
+    items = [CatalogItem(item_id="i0", title=title, categories=(title,)) for title in ("first", "other")]
+    users = [CatalogUser(user_id="u0", segment=segment) for segment in ("first", "other")]
+    for name, source in (
+        ("once", ListedSource(log, items[:1], users[:1])),
+        ("twice", ListedSource(log, items, users)),
+    ):
+        build_source_set(source, tmp_path / name, until=UNTIL, window=24 * HOUR, seed=1)
+    assert in_bytes(tmp_path / "once") == in_bytes(tmp_path / "twice")
+    assert [row["title"] for row in rows(tmp_path / "twice", TrainingFile.ITEMS) if row["item_id"] == "i0"] == ["first"]
+    assert [row["segment"] for row in rows(tmp_path / "twice", TrainingFile.USERS)] == ["first"]
 
 
 def test_source_that_cannot_be_read_leaves_what_was_there(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -72,6 +73,22 @@ def test_nothing_before_the_end_names_the_span_that_is_there() -> None:
 def test_empty_source_says_so() -> None:
     with pytest.raises(TrainingError, match="the source listed holds no event"):
         read_log(ListedSource([]), until=DAY_0)
+
+
+def test_what_a_source_left_out_is_counted_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    source = ListedSource([event("a", "click")], repeated=2, malformed=[b"torn", b"{}"], reason="body: no JSON")
+    with caplog.at_level(logging.WARNING):
+        assert read_log(source, until=DAY_0 + HOUR).left_out == {"malformed": 2, "repeated": 2}
+    assert [record.getMessage() for record in caplog.records] == [
+        "listed: left out 2 malformed lines, the first for this: body: no JSON",
+        "listed: left out 2 events that repeat an earlier one.",
+    ]
+
+
+def test_source_that_left_nothing_out_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    found = read_log(ListedSource([event("a", "click")]), until=DAY_0 + HOUR)
+    assert found.left_out == {"malformed": 0, "repeated": 0}
+    assert caplog.records == []
 
 
 def test_error_of_a_source_comes_through() -> None:
