@@ -112,7 +112,7 @@ def run(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
         training_set, later = read_sets(args.data, until=args.until, start=args.start, end=args.end, settings=settings)
         material = describe(training_set, later, end_ms=training_set.split.end_ms, settings=settings)
     seeds = range(settings.seed, settings.seed + args.seeds)
-    data = {"source": args.data or str(args.training_set), **_facts(material), "epochs": settings.epochs}
+    data = {"source": _source(args), **_facts(material), "epochs": settings.epochs}
     LOG.info("the rows took %.0f s: %s", time.monotonic() - started, data)
     found, full = compare(material, seeds=seeds, variant_seeds=args.variant_seeds)
     if args.ranker_seeds:
@@ -140,6 +140,14 @@ def describe(training_set: TrainingSet, later: TrainingSet, *, end_ms: int, sett
     judged = example_rows(later, retriever, extras.vocabularies, places)
     judged = with_extras(later, RowStatistics(later), judged, extras)
     return Material(ranking_features(extras), learned, judged, later, extras, training_set.items, base.item_vectors())
+
+
+def _source(args: argparse.Namespace) -> str:
+    """Return what was read, without the path that it has on this machine."""
+    if args.data is None:
+        return str(args.training_set.resolve().name)
+    kind, colon, _ = str(args.data).partition(":")
+    return f"{kind}:DIR" if colon else kind
 
 
 def _facts(material: Material) -> dict[str, Any]:

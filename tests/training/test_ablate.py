@@ -145,6 +145,7 @@ def test_source_is_learned_from_to_one_day_and_judged_by_later_exposures(
     assert main(["--data", source, *days, "--report", str(report), *options]) == 0
     found = json.loads(report.read_text())
     assert not {"hybrids", "rankers"} & found.keys(), "they were not asked for"
+    assert found["data"]["source"] == "events:DIR"
     assert found["data"]["learned_until"] == "2024-03-28T00:00:00.000Z"
     assert found["data"]["rows_judged"] == 2 * PER_DAY
     assert found["data"]["left_out"] == {"malformed": 1, "repeated": 0}
@@ -167,6 +168,7 @@ def test_command_measures_every_part_and_writes_the_report(
     verdicts = json.loads(capsys.readouterr().out.splitlines()[-1])["verdicts"]
     assert verdicts.keys() == {"no taste", *HYBRIDS, *RANKER_VARIANTS}
     found = json.loads(report.read_text())
+    assert found["data"]["source"] == folder.name
     assert set(found) == {"full", "variants", "baselines", "data", "seconds", "peak_memory_mb", "hybrids", "rankers"}
     assert set(found["rankers"]) == set(RANKER_VARIANTS)
     assert (
@@ -179,4 +181,4 @@ def test_command_measures_every_part_and_writes_the_report(
     }
     assert len(found["baselines"]) == 7
     assert found["full"]["heads"]["click"]["auc"]["value"] > 0.8
-    assert tables.read_text().startswith(str(folder))
+    assert tables.read_text().startswith(f"{folder.name}: learned until ")
