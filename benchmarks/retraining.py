@@ -35,6 +35,7 @@ from recloop.metrics import FEW_RESAMPLES
 from recloop.settings import PROJECT_DIR, RANKER_CHOICES, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
+from recloop.tables import Column
 from training.judging.compare import METRICS, VERDICT_HEADS
 
 LOG = logging.getLogger(__name__)
@@ -175,21 +176,21 @@ def metrics(rows: Columns) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": len(rows["time_ms"])}
     for head in _heads(rows):
         labels, chances = rows[head] > 0, rows[f"{head}_chance"]
-        numbers = (auc(labels, chances), grouped_auc(labels, chances, rows["user_id"]), log_loss(labels, chances))
+        numbers = (auc(labels, chances), grouped_auc(labels, chances, rows[Column.USER_ID]), log_loss(labels, chances))
         found[head] = dict(zip(("auc", "gauc", "log_loss"), map(_rounded, numbers), strict=True))
     return found
 
 
 def ahead(newest: Columns, other: Columns) -> dict[str, Any]:
     """Return by how much the newest bundle is ahead on the same rows: value, low, high."""
-    if not all(np.array_equal(newest[name], other[name]) for name in ("user_id", "item_id", "time_ms")):
+    if not all(np.array_equal(newest[name], other[name]) for name in (Column.USER_ID, Column.ITEM_ID, "time_ms")):
         raise ConfigurationError("two bundles were judged on different rows; their days have no common calendar.")
     found: dict[str, Any] = {}
     for head in [head for head in _heads(newest) if head in VERDICT_HEADS]:
         chances = newest[f"{head}_chance"], other[f"{head}_chance"]
         for name, (_, difference_interval) in METRICS.items():
             lead = difference_interval(
-                newest[head] > 0, *chances, newest["user_id"], seed=17, n_resamples=FEW_RESAMPLES
+                newest[head] > 0, *chances, newest[Column.USER_ID], seed=17, n_resamples=FEW_RESAMPLES
             )
             found[f"{head}_{name}"] = [_rounded(number) for number in (lead.mean, lead.low, lead.high)]
     return found

@@ -25,6 +25,7 @@ from recloop.errors import ConfigurationError
 from recloop.head_metrics import auc, group_codes, grouped_auc
 from recloop.labels import Head
 from recloop.ranker import to_logits
+from recloop.tables import Column
 from training.stacking.row_statistics import sums_before
 
 SHARES = (-0.5, -0.3, -0.15, 0.0, 0.15, 0.3, 0.6, 1.0)
@@ -61,7 +62,7 @@ def measure(scores: Path) -> dict[str, Any]:
     if not scores.is_file():
         raise ConfigurationError(f"{scores} is no file; expected what training.evaluate --scores wrote.")
     table = pq.read_table(scores)
-    users, times_ms = group_codes(table["user_id"].to_numpy()), table["time_ms"].to_numpy()
+    users, times_ms = group_codes(table[Column.USER_ID].to_numpy()), table["time_ms"].to_numpy()
     heads = [head for head in Head if f"{head}_chance" in table.column_names]
     return {
         head: _by_share(table[head].to_numpy(), table[f"{head}_chance"].to_numpy(), users, times_ms) for head in heads

@@ -19,6 +19,20 @@ FLOORS = {
     "feast": (0, 66), "redis": (4, 5, 5), "pyarrow": (14, 0, 1),
 }  # fmt: skip
 
+NO_COLUMNS = {
+    # what computes
+    "training/ablate.py": {"device"}, "training/benchmark.py": {"device"}, "training/train.py": {"device"},
+    # fields of the API's answers and requests, labels of its metrics
+    "serving/app.py": {"field", "reason"}, "serving/release_client.py": {"reason"},
+    "serving/telemetry.py": {"field", "reason"},
+    "benchmarks/serving.py": {"event_id", "event_time", "action", "user_id", "item_id", "surface"},
+    # a field of Interactions, a column of KuaiRand's files
+    "benchmarks/cold_items.py": {"dwell_ms"}, "benchmarks/growth.py": {"user_id"},
+    # to be mended
+    "training/judging/source.py": {"user_id", "item_id", "surface"},
+}  # fmt: skip
+"""Words that are a column's name and mean something else in these files."""
+
 
 def relative(path: Path) -> str:
     return str(path.relative_to(PROJECT_DIR))
@@ -89,13 +103,17 @@ def test_no_large_file_is_tracked() -> None:
     assert [relative(path) for path in files if path.stat().st_size > 1_000_000] == []
 
 
-def test_event_columns_are_written_as_literals_only_in_the_kernel() -> None:
-    literals = {Column.INGEST_TIME, Column.EVENT_DATE, Column.KAFKA_OFFSET, Column.MODEL_VERSION}
+def test_columns_are_written_as_literals_only_in_the_kernel() -> None:
+    # The other folders hold no tables: they meet these words in the JSON of the API and of Airflow.
+    folders = ("jobs", "training", "expectations", "feature_repo", "serving", "benchmarks")
+    paths = [path for folder in folders for path in sorted((PROJECT_DIR / folder).rglob("*.py"))]
+    columns = {str(column) for column in Column}
     hits = [
-        f"{relative(path)}:{node.lineno}"
-        for path in SOURCES
-        if path.relative_to(PROJECT_DIR).parts[0] in {"jobs", "training", "expectations", "feature_repo"}
+        f"{relative(path)}:{node.lineno} {node.value}"
+        for path in paths
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and node.value in {str(column) for column in literals}
-    ]
+        if isinstance(node, ast.Constant) and node.value in columns
+        and node.value not in NO_COLUMNS.get(relative(path), ())
+    ]  # fmt: skip
+    assert len(paths) > 100
     assert hits == []

@@ -30,7 +30,7 @@ BATCH, EXAMPLE_BATCH = 64, 1_024
 encoded together."""
 
 N_CANDIDATE_NEGATIVES = 30
-CATEGORIES = ("surface", "device", Column.SEGMENT, Column.AGE_GROUP, Column.GENDER)
+CATEGORIES = (Column.SURFACE, Column.DEVICE, Column.SEGMENT, Column.AGE_GROUP, Column.GENDER)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def learn_vocabularies(training_set: TrainingSet, rows: Ints) -> Vocabularies:
     An attribute of users has codes too, or none where all its values are numbers; one with a single value is left out.
     """
     examples = training_set.examples
-    columns = {"surface": examples.surfaces, "device": examples.devices, **examples.profile}
+    columns = {Column.SURFACE: examples.surfaces, Column.DEVICE: examples.devices, **examples.profile}
     codes = {str(name): _numbered({value for value in columns[name][rows] if value}) for name in CATEGORIES}
     values: dict[str, set[str]] = defaultdict(set)
     first, _ = _distinct(examples.attributes[rows])
