@@ -25,6 +25,8 @@ DeviceChoice = Literal["auto", "cpu", "cuda"]
 DEVICE_CHOICES: tuple[str, ...] = get_args(DeviceChoice)
 RankerChoice = Literal["auto", "off", "mean", "transformer"]
 RANKER_CHOICES: tuple[str, ...] = get_args(RankerChoice)
+FusionChoice = Literal["cross_attention", "concat"]
+FUSION_CHOICES: tuple[str, ...] = get_args(FusionChoice)
 
 
 class Port(IntEnum):
@@ -95,6 +97,11 @@ class Settings(BaseSettings):
         "auto",
         description="Form of a bundle's ranker: how it reads the last actions; auto: the lightest, and a "
         "heavier one in its place, if the heads are better with it, by the interval.",
+    )
+    fusion: FusionChoice = Field(
+        "cross_attention",
+        description="Where the ranker's transformer meets the candidate; cross_attention: after it, which runs once "
+        "per request; concat: in every action, so that it runs once per candidate.",
     )
     ranker_epochs: int = Field(2, ge=1, description="Most epochs of the ranker; it overfits after two or three.")
     seed: int = Field(17, description="Seed that every random choice is derived from.")

@@ -26,7 +26,7 @@ from recloop import cli
 from recloop.bundles import Manifest
 from recloop.clock import SystemClock
 from recloop.recommend import Recommender
-from recloop.settings import DEVICE_CHOICES, RANKER_CHOICES, Settings, load_settings
+from recloop.settings import DEVICE_CHOICES, FUSION_CHOICES, RANKER_CHOICES, Settings, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.bundle import Trained, ranking_features, write_bundle
@@ -44,7 +44,7 @@ from training.retrieval.warm_start import LEARNED_UNTIL, WarmStart, read_warm_st
 from training.source.build import build_source_set
 from training.stacking.gather import BaseModels, stack_rows
 from training.stacking.plan import plan_ranking
-from training.stacking.pooled import RANKER_FORMS, PooledRanker
+from training.stacking.pooled import PooledRanker, ranker_forms
 from training.stacking.stack import refit
 
 
@@ -64,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="auto: the lightest form, or a heavier, if the heads are better with it (default: RECLOOP_RANKER)",
     )
     parser.add_argument(
+        "--fusion", choices=FUSION_CHOICES, help="where the candidate comes in (default: RECLOOP_FUSION)"
+    )
+    parser.add_argument(
         "--warm-start",
         metavar="BUNDLE",
         help="start the transformer from this bundle's weights: a folder, or in MLflow models:/NAME@ALIAS or champion",
@@ -78,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         given = {
             name: getattr(args, name)
-            for name in ("epochs", "device", "ranker", "seed")
+            for name in ("epochs", "device", "ranker", "fusion", "seed")
             if getattr(args, name) is not None
         }
         settings = Settings.model_validate(load_settings().model_dump() | given)
@@ -149,7 +152,7 @@ def train(
                     rows, _ = judged_rows(training_set, training_set.split.holdout_ms, training_set.split.end_ms)
                     parts.update(part_report(recommender, training_set, rows, seed=settings.seed))
             facts = {"learned_until_ms": trained.extras.statistics.until_ms, "parts": parts}
-            return judged[0].to_dict() | facts | _costs(watch, trained)
+            return judged[0].to_dict() | facts | _costs(watch, trained, settings)
 
         return write_bundle(place, trained, created_at=created_at, seed=settings.seed, judge=judge)
 
@@ -214,11 +217,10 @@ def train_ranking(
     names = ranking_features(extras)
     beside: PooledRanker | None = None
     if settings.ranker != "off":
-        undecided = settings.ranker == "auto"
         beside = PooledRanker(
             rows, names=names, vocabularies=extras.vocabularies, items=training_set.items,
             vectors=base.item_vectors(), epochs=settings.ranker_epochs, seed=seed, device=settings.device,
-            forms=RANKER_FORMS if undecided else {settings.ranker: RANKER_FORMS[settings.ranker]},
+            forms=ranker_forms(settings),
             checkpoints=checkpoints / str(end_ms) if checkpoints else None,
         )  # fmt: skip
     plan = plan_ranking(rows, beside, names=names, always=settings.ranker != "auto", seed=seed, watch=watch)
@@ -233,7 +235,7 @@ def train_ranking(
     return Trained(training_set, base, extras, plan, stack, ranker)
 
 
-def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
+def _costs(watch: Stopwatch, trained: Trained, settings: Settings) -> dict[str, Any]:
     sequence = trained.base.sequence
     facts: dict[str, Any] = {
         "seconds": dict(watch.seconds),
@@ -249,7 +251,8 @@ def _costs(watch: Stopwatch, trained: Trained) -> dict[str, Any]:
         "trees": {str(head): rounds for head, rounds in trained.stack.rounds.items()},
     }
     if trained.plan.checks:
-        facts["ranker"] = {"served": trained.plan.form, "checks": [own.to_dict() for own in trained.plan.checks]}
+        checks = [own.to_dict() for own in trained.plan.checks]
+        facts["ranker"] = {"served": trained.plan.form, "fusion": settings.fusion, "checks": checks}
     return facts
 
 

@@ -24,11 +24,13 @@ import pytest
 from benchmarks.determinism import COSTS, compare
 from recloop.bundles import BundleFile, verify
 from recloop.clock import to_ms
+from recloop.golden import check_golden
 from recloop.labels import Head
 from recloop.ranker import RANKER_COLUMNS
 from recloop.settings import PROJECT_DIR, Settings
 from recloop.training_set import TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
+from training.bundle import N_GOLDEN
 from training.ranker.trainer import RankerTrainer
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
 from training.scoring import load_bundle
@@ -132,6 +134,19 @@ def test_labels_of_one_class_are_refused_and_nothing_is_written(
     assert main(options) == 1
     assert "no head can be learned: click has 0 + 0 positives" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
+
+
+def test_bundle_of_the_other_fusion_is_served(folder: Path, tmp_path: Path) -> None:
+    import onnx
+
+    concat = tmp_path / "bundle"
+    options = ["--ranker", "transformer", "--fusion", "concat", "--epochs", "1", "--device", "cpu"]
+    assert main(["--training-set", str(folder), "--out", str(concat), *options]) == 0
+    weights = {weight.name for weight in onnx.load(concat / BundleFile.RANKER).graph.initializer}
+    assert any(name.startswith("sequence.transformer") for name in weights)
+    assert not any(name.startswith("sequence.ask") for name in weights), "that is the cross attention's"
+    assert verify(concat).metrics["ranker"]["fusion"] == "concat"
+    assert check_golden(concat, load_bundle(concat)) == N_GOLDEN + 1
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from recloop.labels import Head
 from recloop.ranker import Ranker, RankerInputs, pool
 from recloop.ranking import Items, Vocabularies
-from training.ranker.rows import RankerShape
+from recloop.settings import Settings
+from training.ranker.rows import Fusion, RankerShape
 from training.ranker.scoring import torch_score
 from training.ranker.trainer import RankerResult, train_ranker
 from training.stacking.ranker_rows import item_table, ranker_rows
@@ -33,6 +34,12 @@ RANKER_FORMS: Mapping[str, RankerShape] = {
     "transformer": RankerShape(),
 }
 """How a ranker reads the last actions, the lightest first; a setting names them."""
+
+
+def ranker_forms(settings: Settings) -> dict[str, RankerShape]:
+    """Return the forms that the settings want checked, the lightest first; not for the setting `off`."""
+    names = RANKER_FORMS if settings.ranker == "auto" else (settings.ranker,)
+    return {name: replace(RANKER_FORMS[name], fusion=Fusion(settings.fusion)) for name in names}
 
 
 class PooledRanker:

@@ -10,11 +10,12 @@ import pytest
 from recloop.labels import Head
 from recloop.ranker import Ranker, RankerInputs, pool
 from recloop.ranking import RANKING_FEATURES, Items, Vocabularies
-from recloop.settings import RANKER_CHOICES
+from recloop.settings import FUSION_CHOICES, RANKER_CHOICES, Settings
 from tests.recloop.conftest import tiny_items
 from tests.training.stacking.newest_action_rows import make_rows, pooled_ranker
+from training.ranker.rows import Fusion, RankerShape
 from training.ranker.scoring import torch_score
-from training.stacking.pooled import RANKER_FORMS
+from training.stacking.pooled import RANKER_FORMS, ranker_forms
 from training.stacking.rows import Rows
 from training.stacking.stack import Stack, fit_curve, plan_stack, split_rows
 
@@ -77,5 +78,14 @@ def test_two_equal_opinions_are_their_own_mean() -> None:
     assert 0 < pool(np.array([0.0]), np.array([-50.0]))[0] < pool(np.array([1.0]), np.array([50.0]))[0] < 1
 
 
-def test_settings_name_the_forms() -> None:
+def test_settings_name_the_forms_and_the_fusions() -> None:
     assert ("auto", "off", *RANKER_FORMS) == RANKER_CHOICES
+    assert set(FUSION_CHOICES) == set(Fusion)
+    assert Settings().fusion == RankerShape().fusion
+
+
+def test_settings_choose_the_forms_and_their_fusion() -> None:
+    assert ranker_forms(Settings()) == RANKER_FORMS
+    assert [*ranker_forms(Settings())] == [*RANKER_FORMS]
+    concat = ranker_forms(Settings(ranker="transformer", fusion="concat"))
+    assert concat == {"transformer": RankerShape(fusion=Fusion.CONCAT)}
