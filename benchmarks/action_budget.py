@@ -12,7 +12,6 @@ Run: python -m benchmarks.action_budget --data SOURCE:DIR --until DATE --from DA
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -42,6 +41,7 @@ from training.ranker.budget import Priorities, keep, learn_priorities, newest
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.ranker.scoring import predict_ranker
 from training.ranker.trainer import train_ranker
+from training.reports import check_writable, write_report
 from training.stacking.ranker_rows import item_table, ranker_rows
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        check_writable(args.out)
         started, settings = time.monotonic(), load_settings()
         settings = settings if args.seed is None else settings.model_copy(update={"seed": args.seed})
         training_set, later = read_sets(args.data, until=args.until, start=args.start, end=args.end, settings=settings)
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "circumstances": circumstances(),
             "seconds": round(time.monotonic() - started, 1),
         }
-        args.out.write_text(json.dumps(facts | found, indent=1) + "\n", encoding="utf-8")
+        write_report(args.out, facts | found)
         return 0
 
     return run(command)

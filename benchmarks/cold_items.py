@@ -33,6 +33,7 @@ from recloop.settings import PROJECT_DIR, Settings, load_settings
 from recloop.sources import FORMS
 from training.data.dataset import Ints, TrainingSet
 from training.judging.spans import read_sets
+from training.reports import check_writable
 from training.retrieval.collaborative import train_collaborative
 from training.retrieval.content import (
     Content,
@@ -88,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        check_writable(args.out)
         given = {name: getattr(args, name) for name in ("epochs", "seed") if getattr(args, name) is not None}
         report = measure(args, Settings.model_validate(load_settings().model_dump() | given))
         args.out.write_text(json.dumps(report) + "\n", encoding="utf-8")

@@ -10,7 +10,6 @@ Run: python -m benchmarks.compression --data SOURCE:DIR --until DATE --from DATE
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -35,6 +34,7 @@ from training.judging.spans import read_sets
 from training.ranker.rows import Fusion, ItemTable, RankerRows, RankerShape
 from training.ranker.scoring import export_ranker, predict_ranker
 from training.ranker.trainer import train_ranker
+from training.reports import check_writable, write_report
 from training.scoring import load_score
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        check_writable(args.out)
         started, settings = time.monotonic(), load_settings()
         training_set, later = read_sets(args.data, until=args.until, start=args.start, end=args.end, settings=settings)
         material = describe(training_set, later, end_ms=training_set.split.end_ms, settings=settings)
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "circumstances": circumstances(),
             "seconds": round(time.monotonic() - started, 1),
         }
-        args.out.write_text(json.dumps(facts | found, indent=1) + "\n", encoding="utf-8")
+        write_report(args.out, facts | found)
         return 0
 
     return run(command)

@@ -18,6 +18,7 @@ import psutil
 from recloop.cli import run
 from recloop.errors import ComponentUnavailable
 from recloop.settings import PROJECT_DIR, load_settings
+from training.reports import check_writable, write_report
 
 RESULTS = PROJECT_DIR / "benchmarks" / "results"
 
@@ -46,9 +47,9 @@ def keep_report() -> int:
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "python": platform.python_version(),
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
     target = RESULTS / f"demo-{report['data']}.json"
-    target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    check_writable(target)
+    write_report(target, report)
     keys = ("total_seconds", "peak_memory_mb", "event_to_slate_ms", "swap_seconds", "rollback_seconds",
             "failed_requests", "offline")  # fmt: skip
     print(json.dumps({key: report[key] for key in keys}, indent=1))

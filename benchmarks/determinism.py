@@ -23,6 +23,7 @@ from benchmarks.circumstances import circumstances
 from recloop.bundles import MANIFEST, Manifest, read_manifest
 from recloop.cli import run
 from recloop.settings import PROJECT_DIR
+from training.reports import check_writable, write_report
 
 ALLOWED = 1e-6
 COSTS = ("seconds", "peak_memory_mb", "throughput")
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def command() -> int:
+        check_writable(args.out)
         with TemporaryDirectory(prefix="determinism-") as place:
             bundles = [Path(place) / name for name in ("one", "other")]
             for bundle in bundles:
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = compare(*bundles)
         source = f"{args.data.split(':')[0]}:DIR" if ":" in args.data else args.data
         facts = {"command": f"python -m benchmarks.determinism --data {source} --until {args.until}"}
-        args.out.write_text(json.dumps(facts | circumstances() | found, indent=1) + "\n", encoding="utf-8")
+        write_report(args.out, facts | circumstances() | found)
         print(json.dumps({"same": found["same"], "report": str(args.out)}))
         return 0 if found["same"] else 1
 

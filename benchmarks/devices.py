@@ -43,6 +43,7 @@ from training.costs import Stopwatch
 from training.data.dataset import TrainingSet
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.ranker.trainer import PIECE_ROWS, RankerSchedule, RankerTrainer, pieces, user_batches
+from training.reports import check_writable, write_report
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer, like_lengths
 from training.retrieval.windows import Windows, make_windows
 from training.source.read import read_source_set
@@ -91,13 +92,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        check_writable(args.out)
         if not args.data.startswith(KIND):
             raise ConfigurationError(f"--data is {args.data!r}; expected {KIND}DIR, of whose users a share is taken.")
         training_set = read_share(Path(args.data.removeprefix(KIND)), args.until, args.share)
         given = f"--data {KIND}DIR --until {args.until} --share {args.share}"
         found: dict[str, Any] = {"command": f"python -m benchmarks.devices {given}", **circumstances(), **hardware()}
         found["cases"] = {case.name: measure(case) for case in cases(training_set, load_settings())}
-        args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_report(args.out, found)
         print(json.dumps(found["cases"]))
         return 0
 

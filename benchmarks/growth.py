@@ -29,6 +29,7 @@ from benchmarks.circumstances import circumstances
 from recloop.cli import run
 from recloop.errors import ConfigurationError
 from recloop.settings import PROJECT_DIR
+from training.reports import check_writable, write_report
 
 KIND = "kuairand:"
 USER = "user_id"
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def command() -> int:
+        check_writable(args.out)
         if not args.data.startswith(KIND):
             raise ConfigurationError(f"--data is {args.data!r}; expected {KIND}DIR, whose files can be copied.")
         folder = Path(args.data.removeprefix(KIND))
@@ -57,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "exponent": exponent(sizes),
             "sizes": sizes,
         }
-        args.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_report(args.out, found)
         print(json.dumps({name: found[name] for name in ("exponent", "commit")}))
         return 0
 

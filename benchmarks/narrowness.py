@@ -11,7 +11,6 @@ Run: python -m benchmarks.narrowness --bundle DIR --data SOURCE:DIR --from DATE 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -35,6 +34,7 @@ from recloop.sources.base import moment
 from training.data.dataset import Ints, TrainingSet
 from training.data.requests import Request
 from training.judging.slates import BATCH, K, in_bundle, item_shares, judging_requests, measure
+from training.reports import check_writable, write_report
 from training.scoring import load_bundle
 from training.source.read import read_source_set
 
@@ -81,13 +81,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        check_writable(args.out)
         started, settings = time.monotonic(), load_settings()
         training_set = _read(args, settings)
         found = compare(load_bundle(args.bundle), training_set, settings)
         span = f"--from {args.start} --to {args.end}"
         command = f"python -m benchmarks.narrowness --bundle DIR --data {args.data.split(':')[0]}:DIR {span}"
         facts = {"command": command, **circumstances(), "seconds": round(time.monotonic() - started, 1)}
-        args.out.write_text(json.dumps(facts | found, indent=1) + "\n", encoding="utf-8")
+        write_report(args.out, facts | found)
         return 0
 
     return run(command)

@@ -30,6 +30,7 @@ from recloop.errors import ComponentUnavailable, MachineError
 from recloop.settings import PROJECT_DIR, Environment
 from stack.environments import install_uv, interpreter
 from stack.places import INSTALLED_DIR, UV, digest, is_done, mark_done
+from training.reports import check_writable, write_report
 
 RESULTS = PROJECT_DIR / "benchmarks" / "results" / "rectools-ml-1m.json"
 REQUIREMENTS = PROJECT_DIR / "benchmarks" / "rectools-requirements.txt"
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compare_both(args: argparse.Namespace) -> int:
     """Run recloop, then each shape of RecTools, on the same file; write the report after each."""
+    check_writable(args.report)
     install_rectools()
     report = circumstances() | {"threads": args.threads, "seed": args.seed}
     report["rectools"], report["compared"] = {}, {}
@@ -69,7 +71,7 @@ def compare_both(args: argparse.Namespace) -> int:
             report["compared"][shape] = compare(report["recloop"]["curve"], theirs["curve"])
             if max(loads) > BUSY_LOAD:
                 report["note"] = f"Others used the machine (load up to {max(loads):.1f}): CPU seconds are what counts."
-            args.report.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            write_report(args.report, report)
     print(json.dumps(report["compared"], indent=1))
     return 0
 

@@ -37,6 +37,7 @@ from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from recloop.tables import Column
 from training.judging.compare import METRICS, VERDICT_HEADS
+from training.reports import check_writable, write_report
 
 LOG = logging.getLogger(__name__)
 WARM = "warm"
@@ -73,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def command() -> int:
+        check_writable(args.out)
         origins = sorted(args.until)
         if len(set(origins)) < 2 or args.to <= origins[-1]:
             raise ConfigurationError(
@@ -91,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             **circumstances(),
         }
         found = report(made, warm, Days(args.data), args.to)
-        args.out.write_text(json.dumps(facts | found, indent=1) + "\n", encoding="utf-8")
+        write_report(args.out, facts | found)
         return 0
 
     return run(command)

@@ -26,6 +26,7 @@ from recloop.cli import run
 from recloop.clock import SystemClock, format_time
 from recloop.errors import ComponentUnavailable
 from recloop.settings import PROJECT_DIR, load_settings
+from training.reports import check_writable
 
 RESULTS = PROJECT_DIR / "benchmarks" / "results" / "serving.json"
 WARM_UP = 20
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(n_requests: int, n_clients: int, n_users: int) -> int:
     """Measure both pages of the serving process of the settings."""
+    check_writable(RESULTS)
     url = load_settings().serving
     mark = uuid.uuid4().hex[:8]
     clock = SystemClock()
@@ -63,7 +65,6 @@ def measure(n_requests: int, n_clients: int, n_users: int) -> int:
         "event": measured(url, event, n_requests, n_clients),
     }
     report = {"clients": n_clients, **circumstances(), **results}
-    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report) + "\n", encoding="utf-8")
     for result in results.values():
         result.pop("samples_ms")

@@ -26,6 +26,7 @@ from recloop.errors import ComponentUnavailable
 from recloop.events import Action, Event
 from recloop.settings import PROJECT_DIR, Settings, load_settings
 from recloop.tables import Topic
+from training.reports import check_writable
 
 RESULTS = PROJECT_DIR / "benchmarks" / "results" / "streaming.json"
 WARM_UP = 50
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(settings: Settings, n_probes: int, n_burst: int, n_users: int) -> int:
     """Measure freshness, then throughput."""
+    check_writable(RESULTS)
     rows = FeastRows(settings)
     mark = f"benchmark-{uuid.uuid4().hex[:8]}"
     samples = list(freshness(settings, rows, mark, n_probes + WARM_UP))[WARM_UP:]
@@ -56,7 +58,6 @@ def measure(settings: Settings, n_probes: int, n_burst: int, n_users: int) -> in
     }
     print(json.dumps(report, indent=1))
     report["samples_ms"] = [round(sample, 3) for sample in samples]
-    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report) + "\n", encoding="utf-8")
     return 0
 

@@ -26,6 +26,7 @@ from recloop.head_metrics import auc, group_codes, grouped_auc
 from recloop.labels import Head
 from recloop.ranker import to_logits
 from recloop.tables import Column
+from training.reports import check_writable, write_report
 from training.stacking.row_statistics import sums_before
 
 SHARES = (-0.5, -0.3, -0.15, 0.0, 0.15, 0.3, 0.6, 1.0)
@@ -43,12 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def command() -> int:
+        check_writable(args.out)
         heads = measure(args.scores)
         facts = {
             "command": "python -m benchmarks.user_levels --scores FILE.parquet --out FILE.json",
             **circumstances(),
         }
-        args.out.write_text(json.dumps(facts | {"heads": heads}, indent=1) + "\n", encoding="utf-8")
+        write_report(args.out, facts | {"heads": heads})
         print(json.dumps({"report": str(args.out)}))
         return 0
 
