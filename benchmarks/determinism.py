@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.circumstances import circumstances
+from benchmarks.commands import last_line
 from recloop.bundles import MANIFEST, Manifest, read_manifest
 from recloop.cli import run
-from recloop.settings import PROJECT_DIR
 from training.reports import check_writable, write_report
 
 ALLOWED = 1e-6
@@ -44,11 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with TemporaryDirectory(prefix="determinism-") as place:
             bundles = [Path(place) / name for name in ("one", "other")]
             for bundle in bundles:
-                options = ["--data", args.data, "--until", args.until, "--out", str(bundle)]
-                subprocess.run(
-                    [sys.executable, "-m", "training.train", *options], cwd=PROJECT_DIR, check=True,
-                    stdout=subprocess.DEVNULL,
-                )  # fmt: skip
+                last_line("training.train", ["--data", args.data, "--until", args.until, "--out", str(bundle)])
             found = compare(*bundles)
         source = f"{args.data.split(':')[0]}:DIR" if ":" in args.data else args.data
         facts = {"command": f"python -m benchmarks.determinism --data {source} --until {args.until}"}

@@ -14,7 +14,6 @@ import csv
 import gzip
 import json
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,9 +25,9 @@ from zlib import crc32
 import numpy as np
 
 from benchmarks.circumstances import circumstances
+from benchmarks.commands import last_line
 from recloop.cli import run
 from recloop.errors import ConfigurationError
-from recloop.settings import PROJECT_DIR
 from training.reports import check_writable, write_report
 
 KIND = "kuairand:"
@@ -73,11 +72,8 @@ def measure(folder: Path, until: str, *, share: float, times: int) -> dict[str, 
         copy_users(folder, data, share=share, times=times)
         options = ["--data", f"{KIND}{data}", "--until", until, "--out", str(bundle)]
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "training.train", *options], cwd=PROJECT_DIR, check=True, stdout=subprocess.PIPE
-        )
+        report = last_line("training.train", options)
         seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    report = json.loads(done.stdout.splitlines()[-1])
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     kept = {name: report[name] for name in ("rows_in", "peak_memory_mb", "parts")}
     return {"times": times, "seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), **kept}

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +26,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.circumstances import circumstances
+from benchmarks.commands import last_line
 from recloop.cli import run
 from recloop.errors import ConfigurationError
 from recloop.head_metrics import auc, grouped_auc, log_loss
 from recloop.labels import Head
 from recloop.metrics import FEW_RESAMPLES
-from recloop.settings import PROJECT_DIR, RANKER_CHOICES, load_settings
+from recloop.settings import RANKER_CHOICES, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from recloop.tables import Column
@@ -115,11 +115,11 @@ def make(args: argparse.Namespace, until: date, place: Path, *, warm_from: date 
     bundle = place / f"{until}{f'-{WARM}' if warm_from else ''}"
     options = ["--data", args.data, "--until", str(until), "--out", str(bundle), "--ranker", args.ranker]
     options += ["--warm-start", str(place / str(warm_from))] if warm_from else []
-    training = _last_line("training.train", options)
+    training = last_line("training.train", options)
     scores, judged = bundle.with_suffix(".parquet"), bundle.with_suffix(".json")
     span = ["--from", str(until + timedelta(days=1)), "--to", str(args.to)]
     outputs = ["--report", str(judged), "--scores", str(scores)]
-    _last_line("training.evaluate", ["--bundle", str(bundle), "--data", args.data, *span, *outputs])
+    last_line("training.evaluate", ["--bundle", str(bundle), "--data", args.data, *span, *outputs])
     costs = {name: training[name] for name in ("rows_in", "seconds", "peak_memory_mb", "parts")}
     costs["transformer"] = json.loads((bundle / "manifest.json").read_text())["metrics"]["transformer"]
     LOG.info("%s: %s", bundle.name, costs)
@@ -130,12 +130,6 @@ def make(args: argparse.Namespace, until: date, place: Path, *, warm_from: date 
 def _columns(path: Path) -> tuple[list[str], list[Any]]:
     table = pq.read_table(path)
     return table.column_names, table.columns
-
-
-def _last_line(module: str, options: list[str]) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", module, *options], cwd=PROJECT_DIR, check=True, stdout=subprocess.PIPE)
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
 
 
 def report(origins: Sequence[Origin], warm: Origin, days: Days, last: date) -> dict[str, Any]:
