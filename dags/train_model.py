@@ -29,7 +29,7 @@ with DAG(
     },
     doc_md=documentation(
         purpose="Trains on everything before `until`, evaluates on later time than it trained on, holds the gate.",
-        red="`promote` is red when the challenger is not better: the champion stays, and the message has both numbers.",
+        red="`promote` is red when the gate refuses: the champion stays, and the message has both numbers.",
     ),
 ):
     build_training_set = CommandOperator(

@@ -152,7 +152,7 @@ def train(demo: Demo, until: datetime, *, form: dict[str, Any]) -> str:
 def _judge(demo: Demo, version: str, offline: dict[str, Any], refused: str | None) -> None:
     demo.report.gate.append(f"version {version} {'refused' if refused else 'passed'}")
     demo.say(f"The gate refused version {version}: {refused}" if refused else f"Version {version} passed the gate.")
-    if refused is None or not demo.report.offline:
+    if "note" not in offline and (refused is None or not demo.report.offline):
         demo.report.offline = {
             "champion": offline["model"],
             "popularity": offline["popularity"],

@@ -27,7 +27,7 @@ from recloop.sources import FORMS, open_source
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
 from training.judging.heads import ScoredRows, head_report, in_sample_note, judged_rows, score_rows, slice_report
-from training.judging.slates import BY_SEGMENT, MODEL, POPULARITY, Slates, judge_slates
+from training.judging.slates import BY_SEGMENT, MODEL, POPULARITY, NoRequests, Slates, judge_slates
 from training.judging.slices import Masks, slice_masks
 from training.judging.source import evaluate_source
 from training.registry import find_bundle
@@ -117,10 +117,12 @@ def evaluate_bundle(bundle: Path, training_set: Path, *, settings: Settings) -> 
 def evaluate(recommender: Recommender, training_set: TrainingSet, *, settings: Settings) -> Evaluation:
     """Evaluate a recommender on the holdout: slates, and heads on at most MAX_HEAD_ROWS examples.
 
-    Raises:
-        NoRequests: no user of the holdout came to like anything new.
+    Where no user of the holdout came to like anything new, slates have a note in place of numbers.
     """
-    slates = judge_slates(recommender, training_set, settings=settings)
+    try:
+        slates = judge_slates(recommender, training_set, settings=settings)
+    except NoRequests as error:
+        slates = Slates.nothing(str(error))
     rows, _ = judged_rows(training_set, training_set.split.holdout_ms, training_set.split.end_ms)
     rows = rows[:: max(1, -(-len(rows) // MAX_HEAD_ROWS))]
     scored = score_rows(recommender, training_set, rows)

@@ -86,7 +86,7 @@ def _refit(learned_until_ms: int, split: TimeSplit) -> list[str]:
 def _slates(offline: dict[str, Any]) -> list[str]:
     tables = {name: numbers for name, numbers in offline.items() if isinstance(numbers, dict)}
     if not tables:
-        return []
+        return ["## Slates on the holdout", "", offline["note"], ""] if "note" in offline else []
     columns = list(next(iter(tables.values())))
     low, high = offline["ndcg_difference_interval"]
     rows = [[name, *(f"{numbers[column]:.4f}" for column in columns)] for name, numbers in tables.items()]

@@ -25,7 +25,7 @@ from recloop.metrics import Interval, bootstrap_interval
 from recloop.settings import Settings, load_settings
 from training.costs import peak_memory_mb
 from training.judging.slates import MODEL, POPULARITY
-from training.judging.worst_slice import worst_slice
+from training.judging.worst_slice import MIN_USERS, worst_slice
 from training.registry import (
     ACCEPTED_TAG,
     PREVIOUS_CHAMPION_TAG,
@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 class Verdict:
     """What the gate found: differences in ndcg@10 on the same requests, with intervals over users."""
 
-    ndcg: float
+    ndcg: float | None
     n_requests: int
-    over_popularity: Interval
+    over_popularity: Interval | None
     over_champion: Interval | None
     champion_ndcg: float | None
     reason: str | None
@@ -107,8 +107,8 @@ def promote(version: str, *, settings: Settings, accept_regression: str = "") ->
     difference = verdict.over_champion or verdict.over_popularity
     return facts | {
         "ndcg_at_10": verdict.ndcg,
-        "ndcg_difference": difference.mean,
-        "ndcg_difference_interval": [difference.low, difference.high],
+        "ndcg_difference": difference and difference.mean,
+        "ndcg_difference_interval": difference and [difference.low, difference.high],
         "compared_with": f"version {current.version}" if current else POPULARITY,
         "rows_in": verdict.n_requests,
         "rows_out": 1,
@@ -146,8 +146,13 @@ def gate(new: Evaluation, old: Evaluation | None, *, names: tuple[str, str], set
     """Compare a challenger with popularity and with the champion, all on the same requests.
 
     A retrain moves ndcg by noise alone, so a small loss passes; one that is beyond the allowed, or sure, or sure on one
-    slice of the requests or of the rows, does not.
+    slice of the requests or of the rows, does not. Nor may small losses add up to a champion that is surely worse than
+    popularity. Too few users to tell refuse a version too.
     """
+    if (n_users := len(set(new.user_ids))) < MIN_USERS:
+        few = f"{names[0]} could be judged by slates of {n_users} users only, the gate needs {MIN_USERS}"
+        advice = new.offline.get("note", "Train until a later time, or on a longer span.")
+        return Verdict(None, len(new.user_ids), None, None, None, f"{few}. {advice}")
     ndcg = float(new.ndcg[MODEL].mean())
 
     def difference(other: Any) -> Interval:
@@ -157,11 +162,11 @@ def gate(new: Evaluation, old: Evaluation | None, *, names: tuple[str, str], set
     over_champion = difference(old.ndcg[MODEL]) if old else None
     old_ndcg = float(old.ndcg[MODEL].mean()) if old else None
     reason = None
-    if over_champion is None and not over_popularity.low > 0:
+    if over_popularity.high < 0 or (over_champion is None and not over_popularity.low > 0):
         reason = (
             f"{names[0]} has ndcg@10 {ndcg:.4f}, popularity has {new.ndcg[POPULARITY].mean():.4f}: the difference "
             f"{over_popularity.mean:+.4f} has the interval [{over_popularity.low:+.4f}, {over_popularity.high:+.4f}]; "
-            "a first champion must lie above zero with all of it."
+            "a first champion must lie above zero with all of it, a later one not below with all of it."
         )
     elif over_champion is not None and (
         over_champion.mean < settings.gate_min_ndcg_difference or over_champion.high < 0

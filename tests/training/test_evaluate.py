@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from recloop.errors import ConfigurationError
 from recloop.labels import Head
 from recloop.metrics import bootstrap_interval
 from recloop.settings import Settings
-from training.evaluate import BY_SEGMENT, MODEL, POPULARITY, Evaluation, evaluate_bundle, main
+from training.data.dataset import TrainingSet
+from training.evaluate import BY_SEGMENT, MODEL, POPULARITY, Evaluation, evaluate, evaluate_bundle, main
 from training.register import register
 from training.registry import BUNDLE_ARTIFACT, find_bundle
+from training.scoring import load_bundle
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +35,16 @@ def test_bundle_read_again_is_judged_the_same(evaluation: Evaluation, trained: t
     # a holdout of so few rows has small slices only, and each is there
     assert evaluation.head_slices["click"]["user=heavy"]["auc"] is None
     assert evaluation.head_slices["click"]["user=heavy"]["rows"] > 0
+
+
+def test_holdout_without_a_new_like_has_a_note_in_place_of_slates(
+    trained: tuple[Path, Any], training_set: TrainingSet, quick_settings: Settings
+) -> None:
+    split = dataclasses.replace(training_set.split, holdout_ms=training_set.split.end_ms - 1)
+    found = evaluate(load_bundle(trained[0]), dataclasses.replace(training_set, split=split), settings=quick_settings)
+    assert found.user_ids == []
+    assert found.to_dict()["offline"].keys() == {"note"}
+    assert found.heads.keys() == set(Head)
 
 
 def test_per_request_numbers_are_aligned(evaluation: Evaluation, quick_settings: Settings) -> None:

@@ -196,3 +196,8 @@ def test_models_that_know_the_holdout_say_so(training_set: TrainingSet) -> None:
     assert "made anew" not in card(training_set, offline=OFFLINE, learned_until_ms=split.holdout_ms)
     told = card(training_set, offline=OFFLINE, learned_until_ms=split.end_ms)
     assert f"made anew on everything before {format_time(from_ms(split.end_ms))}" in told
+
+
+def test_slates_that_nothing_could_judge_say_why(training_set: TrainingSet) -> None:
+    told = card(training_set, offline={"note": "the holdout has no moment after which a user liked something new."})
+    assert "## Slates on the holdout\n\nthe holdout has no moment" in told

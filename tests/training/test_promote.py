@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from recloop.errors import BundleTampered, ConfigurationError, PromotionRefused
 from recloop.settings import Settings
 from training.evaluate import MODEL, POPULARITY, Evaluation
 from training.judging.heads import ScoredRows
+from training.judging.slates import Slates
 from training.promote import gate, promote
 from training.register import register
 from training.registry import ACCEPTED_TAG, PREVIOUS_CHAMPION_TAG, TRAINING_SET_TAG, open_registry
@@ -51,6 +53,27 @@ def test_first_model_must_beat_popularity_with_its_interval() -> None:
     refused = verdict(0.2, None)
     assert not refused.passed
     assert "popularity has 0.2000" in refused.reason
+
+
+def test_small_losses_may_not_add_up_to_a_champion_that_popularity_beats() -> None:
+    assert verdict(0.2095, 0.21).passed
+    refused = verdict(0.1975, 0.198)
+    assert not refused.passed
+    assert "a later one not below with all of it" in refused.reason
+
+
+def test_too_few_users_to_tell_refuse_a_version() -> None:
+    few = dataclasses.replace(evaluation(0.9), user_ids=["u1"] * 200)
+    refused = gate(few, None, names=("version 1", ""), settings=Settings())
+    assert not refused.passed
+    assert refused.reason == (
+        "version 1 could be judged by slates of 1 users only, the gate needs 30. Train until a later time, or on a "
+        "longer span."
+    )
+    nobody = dataclasses.replace(evaluation(0.9), **vars(Slates.nothing("nobody liked anything new.")))
+    assert "slates of 0 users only, the gate needs 30. nobody liked" in str(
+        gate(nobody, None, names=("version 1", ""), settings=Settings()).reason
+    )
 
 
 def test_worse_challenger_is_refused_with_both_numbers() -> None:

@@ -54,6 +54,11 @@ class Slates:
     offline: dict[str, Any]
     slices: Masks
 
+    @classmethod
+    def nothing(cls, note: str) -> Slates:
+        """Return what is measured where there are no requests: a note that says why."""
+        return cls([], {}, {"note": note}, {})
+
 
 def judge_slates(recommender: Recommender, training_set: TrainingSet, *, settings: Settings) -> Slates:
     """Show the model's slates and popularity's for requests of the holdout, and measure both.
