@@ -21,18 +21,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.circumstances import circumstances
 from recloop import cli
-from recloop.errors import ConfigurationError, TrainingError
+from recloop.errors import TrainingError
 from recloop.labels import Head
 from recloop.settings import Settings, load_settings
 from training.ablate import describe
-from training.bundle import code_commit
 from training.costs import peak_memory_mb
 from training.data.dataset import TrainingSet
 from training.judging.baselines import log_odds
 from training.judging.compare import judge
 from training.judging.heads import ScoredRows, head_report, judged_rows, score_rows
 from training.judging.spans import Day, read_sets
+from training.reports import check_writable, write_report
 from training.scoring import load_bundle
 from training.train import train_on_source
 
@@ -58,20 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        if not args.out.parent.is_dir():
-            raise ConfigurationError(f"{args.out} cannot be written: {args.out.parent} is no folder. Make it first.")
+        check_writable(args.out)
         started, days = time.monotonic(), {"until": args.until, "start": args.start, "end": args.end}
         found = measure(args.data, **days, seeds=args.seeds, settings=load_settings())
         facts = {
             "command": f"python -m benchmarks.hides --data {args.data.split(':')[0]}:DIR "
             f"--until {args.until.isoformat()} --from {args.start.isoformat()} --to {args.end.isoformat()} "
             f"--seeds {args.seeds}",
-            "commit": code_commit(),
-            "cores": os.cpu_count(),
+            **circumstances(),
             "seconds": round(time.monotonic() - started, 1),
             "peak_memory_mb": peak_memory_mb(),
         }
-        args.out.write_text(json.dumps(facts | found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_report(args.out, facts | found)
         gaucs = {
             head: [own[name]["gauc"]["value"] for name in ("bundles", "floor")] for head, own in found["heads"].items()
         }

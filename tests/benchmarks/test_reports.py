@@ -19,6 +19,7 @@ OPTIONS = {
     "determinism": ["--data", NOWHERE, *UNTIL],
     "devices": ["--data", "kuairand:nowhere", *UNTIL],
     "growth": ["--data", "kuairand:nowhere", *UNTIL],
+    "hides": [*SPAN, *UNTIL],
     "narrowness": [*SPAN, "--bundle", "nowhere"],
     "rectools": ["--train", "nowhere"],
     "retraining": ["--data", NOWHERE, *UNTIL, "2024-03-02", "--to", "2024-03-03"],

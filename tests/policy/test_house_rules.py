@@ -28,8 +28,6 @@ NO_COLUMNS = {
     "benchmarks/serving.py": {"event_id", "event_time", "action", "user_id", "item_id", "surface"},
     # a field of Interactions, a column of KuaiRand's files
     "benchmarks/cold_items.py": {"dwell_ms"}, "benchmarks/growth.py": {"user_id"},
-    # to be mended
-    "training/judging/source.py": {"user_id", "item_id", "surface"},
 }  # fmt: skip
 """Words that are a column's name and mean something else in these files."""
 

@@ -20,6 +20,7 @@ from recloop.recommend import Recommender
 from recloop.settings import Settings
 from recloop.sources import Source
 from recloop.sources.base import moment
+from recloop.tables import Column
 from training.costs import peak_memory_mb
 from training.data.dataset import TrainingSet
 from training.judging.heads import (
@@ -106,10 +107,10 @@ def write_scores(scored: ScoredRows, training_set: TrainingSet, path: Path) -> N
 
     ids = np.array(training_set.items.ids, dtype=object)
     columns: dict[str, Any] = {
-        "user_id": scored.moments.user_ids,
-        "item_id": ids[scored.moments.items],
+        Column.USER_ID: scored.moments.user_ids,
+        Column.ITEM_ID: ids[scored.moments.items],
         "time_ms": scored.moments.times_ms,
-        "surface": scored.moments.surfaces,
+        Column.SURFACE: scored.moments.surfaces,
     }
     for head, chances in scored.chances.items():
         columns |= {head: scored.labels[head], f"{head}_chance": chances}
