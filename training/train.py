@@ -5,6 +5,7 @@ and then, after the judgement, the trees are grown anew on everything before DAT
 Out: a sealed bundle; the last line printed is a JSON object.
 Run: python -m training.train --training-set DIR --out DIR [--epochs N] [--device cpu|cuda|auto] [--seed S]
      python -m training.train --data SOURCE:DIR --until DATE --out DIR [--warm-start BUNDLE] [...]
+     torchrun --nproc-per-node N -m training.train [...] where the ranker's item table outgrows one device
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -77,8 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--data and --until go together")
 
     def command() -> int:
-        # OpenMP's threads spin while they wait; beside other processes that made training fifteen times slower.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         given = {
             name: getattr(args, name)
             for name in ("epochs", "device", "ranker", "fusion", "seed")
@@ -93,7 +92,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(report))
         return 0
 
-    return cli.run(command)
+    # OpenMP's threads spin while they wait; beside other processes that made training fifteen times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return cli.run(command if int(os.environ.get("WORLD_SIZE", "1")) == 1 else partial(_share, command))
+
+
+def _share(command: Callable[[], int]) -> int:
+    """Run the command in one of the processes that torchrun started."""
+    from training.ranker.sharding import with_helpers
+
+    return with_helpers(command)
 
 
 def open_warm_start(address: str, settings: Settings) -> WarmStart:

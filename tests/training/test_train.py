@@ -30,6 +30,7 @@ from recloop.ranker import RANKER_COLUMNS
 from recloop.settings import PROJECT_DIR, Settings
 from recloop.training_set import TrainingFile
 from tests.training.shown_log import DAY, FIRST_DAY, shown_log, write_log
+from tests.training.synthetic import N_ITEMS
 from training.bundle import N_GOLDEN
 from training.ranker.trainer import RankerTrainer
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer
@@ -136,17 +137,58 @@ def test_labels_of_one_class_are_refused_and_nothing_is_written(
     assert not (tmp_path / "bundle").exists()
 
 
-def test_bundle_of_the_other_fusion_is_served(folder: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def concat(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose ranker joins the candidate to every action."""
+    out = tmp_path_factory.mktemp("concat") / "bundle"
+    (out.parent / "log").write_text(launch([], [*concat_options(folder), "--out", str(out)]))
+    return out
+
+
+def concat_options(folder: Path) -> list[str]:
+    forms = ["--ranker", "transformer", "--fusion", "concat"]
+    return ["--training-set", str(folder), *forms, "--epochs", "1", "--device", "cpu", "--seed", "5"]
+
+
+def launch(launcher: list[str], options: list[str]) -> str:
+    """Run the command in processes of its own; return what it logged."""
+    command = [sys.executable, *launcher, "-m", "training.train", *options]
+    done = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_bundle_of_the_other_fusion_is_served(concat: Path) -> None:
     import onnx
 
-    concat = tmp_path / "bundle"
-    options = ["--ranker", "transformer", "--fusion", "concat", "--epochs", "1", "--device", "cpu"]
-    assert main(["--training-set", str(folder), "--out", str(concat), *options]) == 0
     weights = {weight.name for weight in onnx.load(concat / BundleFile.RANKER).graph.initializer}
     assert any(name.startswith("sequence.transformer") for name in weights)
     assert not any(name.startswith("sequence.ask") for name in weights), "that is the cross attention's"
     assert verify(concat).metrics["ranker"]["fusion"] == "concat"
     assert check_golden(concat, load_bundle(concat)) == N_GOLDEN + 1
+
+
+def test_processes_that_share_the_ranker_make_the_bundle_of_one(concat: Path, folder: Path, tmp_path: Path) -> None:
+    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    log = launch(two, [*concat_options(folder), "--out", str(tmp_path / "bundle")])
+    # The items and the unknown one, 61 rows = 31 + 30.
+    assert set(re.findall(r"process (\d) holds (\d+) of the (\d+) rows of the item table", log)) == {
+        ("0", str(N_ITEMS // 2 + 1), str(N_ITEMS + 1)),
+        ("1", str(N_ITEMS // 2), str(N_ITEMS + 1)),
+    }
+    alone = losses((concat.parent / "log").read_text())
+    assert len(alone) > 2
+    np.testing.assert_allclose(losses(log), np.repeat(alone, 2), atol=1e-3)
+    differ = {name for name, same in compare(concat, tmp_path / "bundle")["same_bytes"].items() if not same}
+    of_the_ranker = {BundleFile.RANKER, BundleFile.CALIBRATION, BundleFile.GOLDEN}
+    assert differ <= {*of_the_ranker, BundleFile.MODEL_CARD}, "one of them did all else"
+    assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
+
+
+def losses(log: str) -> list[float]:
+    """Return the ranker's losses, each as often as a process says it."""
+    found = re.findall(r"ranker epoch \d of \d: training ([\d.]+), validation ([\d.]+|None)", log)
+    return sorted(float(loss) for epoch in found for loss in epoch if loss != "None")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from recloop.ranking import Items, Vocabularies
 from recloop.settings import Settings
 from training.ranker.rows import Fusion, RankerShape
 from training.ranker.scoring import torch_score
-from training.ranker.trainer import RankerResult, train_ranker
+from training.ranker.trainer import RankerResult
 from training.stacking.ranker_rows import item_table, ranker_rows
 from training.stacking.rows import Rows
 from training.stacking.stack import Stack, calibration_rows, fit_curve, split_rows
@@ -106,8 +106,10 @@ class PooledRanker:
 
     def _train(self, form: str, first: int, last: int, epochs: int) -> RankerResult:
         """Train on the rows before `first` and validate on those from there to `last`, if there are any."""
+        from training.ranker.sharding import train_together
+
         file = None if self._checkpoints is None else self._checkpoints / f"ranker-{len(self.results)}.pt"
-        result = train_ranker(
+        result = train_together(
             self._learned.take(np.arange(first)), self._learned.take(np.arange(first, last)) if first < last else None,
             self.forms[form], items=self._table, epochs=epochs, seed=self._seed, device=self._device, checkpoint=file,
         )  # fmt: skip

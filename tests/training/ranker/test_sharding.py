@@ -71,6 +71,24 @@ def refused(folder: Path) -> str:
     return str(error.value)
 
 
+def learn_with_helpers(folder: Path) -> list[list[float]]:
+    """Return the losses of a ranker that is handed out after one whose loss is no number; the others have none."""
+    import torch.distributed as dist
+
+    from training.ranker.sharding import _hand_out, _help, train_together
+
+    if dist.get_rank():
+        _help()
+        return []
+    how: dict[str, Any] = {"items": make_items(), "epochs": N_STEPS, "seed": 3, "device": "cpu"}
+    too_fast = dataclasses.replace(SCHEDULE, learning_rate=1e30)
+    with pytest.raises(TrainingError, match="loss became nan"):
+        train_together(make_rows(), make_rows(), SHAPE, checkpoint=None, schedule=too_fast, **how)
+    result = train_together(make_rows(), make_rows(), SHAPE, checkpoint=folder / "no.pt", schedule=SCHEDULE, **how)
+    _hand_out(None)
+    return losses(result)
+
+
 def rows_kept_of(n_rows: int) -> int:
     """Return how many rows of a table this process has."""
     import torch
@@ -97,6 +115,7 @@ def be_one_of_two(folder: Path) -> None:
             "few": [rows_kept_of(n) for n in (3, 4)],
             "chances": predict_ranker(shard_items(make_model(), "cpu"), make_rows()).tolist(),
             "refused": refused(folder),
+            "helped": learn_with_helpers(folder),
         }
         (folder / f"{dist.get_rank()}.json").write_text(json.dumps(seen))
         if dist.get_rank() == 0:
@@ -162,6 +181,12 @@ def test_saved_ranker_has_the_whole_table(folder: Path) -> None:
 def test_model_checkpoint_is_refused(seen: list[Any]) -> None:
     for process in seen:
         assert "have no model checkpoint; leave" in process["refused"]
+
+
+@pytest.mark.slow
+def test_helpers_learn_what_they_are_given_also_after_a_ranker_that_failed(seen: list[Any], folder: Path) -> None:
+    np.testing.assert_allclose(seen[0]["helped"], seen[0]["losses"], atol=1e-6)
+    assert not (folder / "no.pt").exists()
 
 
 def test_a_process_alone_keeps_the_model_as_it_is() -> None:
