@@ -1,6 +1,6 @@
 """Run the checks and the tests, each suite in the environment it is written for. Standard library only.
 
-Two steps run at a time where the memory allows: most of a test is waiting for a server or for one core.
+Of lint and the quick tests two steps run at a time, as each keeps one core busy; the servers of the others need both.
 
 Run: python3 -m stack.suites check   lint, types, import contracts, the tests that need no server
      python3 -m stack.suites test    the same, and all tests; prints the coverage of all environments together
@@ -18,15 +18,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from stack.places import INSTALLED_DIR, PROJECT_DIR, VENV_DIR, python
 
 QUICK = "not spark and not stack and not slow"
 COVERAGE_DIR = INSTALLED_DIR / "coverage"
-LOG_DIR = INSTALLED_DIR / "log" / "suites"
-STEP_BYTES = 6 * 1024**3
-"""Memory to allow for a step: the whole loop takes the most, its stack and what the DAGs start."""
-
 PYTEST_NO_TESTS = 5
 # Typed with the packages of the environment they run in.
 TYPED = {
@@ -63,10 +60,7 @@ DAG_POLICY = "tests/policy/test_dags.py"
 CORE_FOLDERS = (
     "recloop", "jobs", "expectations", "feature_repo", "training", "benchmarks", "stack", "demo", "contracts", "parity",
 )  # fmt: skip
-# The longest first: those after them fill the time that is left beside them.
 SUITES = (
-    # Its stack is its own: it need not share the machine with the servers that the others keep.
-    Suite("the whole loop", "core", ("tests/e2e",)),
     Suite(
         "core",
         "core",
@@ -74,6 +68,8 @@ SUITES = (
         ignored=(FLINK_PARITY, DAG_POLICY),
         options=("--doctest-modules",),
     ),
+    # Its stack is its own: it need not share the machine with the servers that the others keep.
+    Suite("the whole loop", "core", ("tests/e2e",)),
     Suite("streaming", "streaming", ("tests/streaming", FLINK_PARITY)),
     Suite("orchestration", "orchestration", ("tests/orchestration", DAG_POLICY)),
     Suite("serving", "serving", ("tests/serving",)),
@@ -96,9 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=["lint", "check", "test"])
     what = parser.parse_args(argv).what
     steps = [Step(name, command) for name, command in lint_commands().items()]
-    if what != "lint":
-        steps = [*test_steps(quick=what == "check"), *steps]
-    passed = run_steps(steps)
+    if what == "check":
+        # The longest first: the others fill the time beside it.
+        steps = [*test_steps(quick=True), *steps]
+    elif what == "test":
+        steps += test_steps(quick=False)
+    passed = [run_step(step) for step in steps] if what == "test" else run_side_by_side(steps)
     failed = [step.name for step, good in zip(steps, passed, strict=True) if not good]
     if what == "test":
         print_coverage()
@@ -154,40 +153,27 @@ def test_steps(*, quick: bool) -> list[Step]:
     ]
 
 
-def steps_at_a_time() -> int:
-    """Return how many steps may run beside each other on this machine: two, or one where memory is short."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return 2 if memory >= 2 * STEP_BYTES else 1
-
-
-def run_steps(steps: list[Step]) -> list[bool]:
-    """Run all steps, even after a failure; tell of each whether it passed."""
-    with ThreadPoolExecutor(steps_at_a_time()) as pool:
+def run_side_by_side(steps: list[Step]) -> list[bool]:
+    """Run two steps at a time; tell of each whether it passed. What one says is printed when it has ended."""
+    with ThreadPoolExecutor(2) as pool:
         try:
-            return list(pool.map(run_step, steps))
+            return list(pool.map(partial(run_step, aside=True), steps))
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def run_step(step: Step) -> bool:
-    """Run one check; print what it said when it has ended, so that two do not mix; tell whether it passed."""
-    LOG_DIR.mkdir(parents=True, exist_ok=True)
-    log = LOG_DIR / f"{step.name.replace(' ', '-')}.log"
-    print(f"== {step.name}: started, {os.path.relpath(log, PROJECT_DIR)}", flush=True)
-    start = time.monotonic()
-    with log.open("wb") as out:
-        code = subprocess.run(
-            step.argv, cwd=PROJECT_DIR, env=step.environment, stdout=out, stderr=subprocess.STDOUT, check=False
-        ).returncode
-    passed = code in step.accepted
-    said = log.read_text(errors="replace").rstrip()
-    print(
-        *([said] if said else []),
-        f"== {step.name}: {'passed' if passed else f'FAILED ({code})'}, {time.monotonic() - start:.0f} s",
-        sep="\n",
-        flush=True,
-    )
+def run_step(step: Step, *, aside: bool = False) -> bool:
+    """Run one check with a line before and after it; tell whether it passed."""
+    print(f"== {step.name}", flush=True)
+    start, where = time.monotonic(), subprocess.STDOUT if aside else None
+    done = subprocess.run(
+        step.argv, cwd=PROJECT_DIR, env=step.environment, stdout=subprocess.PIPE if aside else None, stderr=where,
+        check=False,
+    )  # fmt: skip
+    passed, said = done.returncode in step.accepted, (done.stdout or b"").decode(errors="replace")
+    verdict = "passed" if passed else f"FAILED ({done.returncode})"
+    print(f"{said}== {step.name}: {verdict}, {time.monotonic() - start:.0f} s", flush=True)
     return passed
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -52,12 +51,6 @@ def test_lint_covers_ruff_types_and_import_contracts() -> None:
     assert {"ruff check", "ruff format", "import contracts", "types in core"} <= set(lint_commands())
 
 
-@pytest.fixture(autouse=True)
-def logs_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the logs of the run that this test is part of alone."""
-    monkeypatch.setattr(suites, "LOG_DIR", tmp_path)
-
-
 @pytest.mark.parametrize(("code", "accepted", "passed"), [(0, (0,), True), (1, (0,), False), (5, (0, 5), True)])
 def test_exit_code_decides(code: int, accepted: tuple[int, ...], passed: bool) -> None:
     step = Step("x", [sys.executable, "-c", f"raise SystemExit({code})"], accepted=accepted)
@@ -68,19 +61,11 @@ def test_what_two_steps_say_does_not_mix(monkeypatch: pytest.MonkeyPatch, capfd:
     said = "import time\nfor _ in range(3):\n    print('{0}', flush=True)\n    time.sleep(.05)"
     commands = {name: [sys.executable, "-c", said.format(name)] for name in ("left", "right")}
     monkeypatch.setattr(suites, "lint_commands", lambda: commands)
-    monkeypatch.setattr(suites, "steps_at_a_time", lambda: 2)
     assert suites.main(["lint"]) == 0
     out, _ = capfd.readouterr()
-    assert out.index("== right: started") < out.index("left\n")
+    assert out.index("== right\n") < out.index("left\nleft")
     assert "left\n" * 3 + "== left: passed" in out
     assert "right\n" * 3 + "== right: passed" in out
-
-
-@pytest.mark.parametrize(("gigabytes", "steps"), [(8, 1), (16, 2)])
-def test_short_memory_is_for_one_step_at_a_time(monkeypatch: pytest.MonkeyPatch, gigabytes: int, steps: int) -> None:
-    pages = {"SC_PAGE_SIZE": 4_096, "SC_PHYS_PAGES": gigabytes * 1024**3 // 4_096}
-    monkeypatch.setattr("os.sysconf", pages.__getitem__)
-    assert suites.steps_at_a_time() == steps
 
 
 def test_failing_check_fails_the_run_and_is_named_at_the_end(
