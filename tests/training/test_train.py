@@ -102,7 +102,7 @@ def test_killed_training_goes_on_to_the_bundle_it_would_have_been(
     assert {path.name for path in tmp_path.iterdir()} == {"bundle.checkpoints"}
     caplog.set_level("INFO")
     assert main(options) == 0
-    assert "the transformer goes on after epoch 1 of the checkpoint" in caplog.text
+    assert "the transformer goes on from the checkpoint" in caplog.text
     assert_same_bundle(trained[0], tmp_path / "bundle")
     assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
 
@@ -243,7 +243,7 @@ def test_failure_after_the_judgement_leaves_the_earlier_bundle_and_the_next_run_
 
     caplog.set_level("INFO")
     assert main([*options, "--out", str(out)]) == 0
-    assert "the transformer goes on after epoch 1 of the checkpoint" in caplog.text
+    assert "the transformer goes on from the checkpoint" in caplog.text
     assert "ranker goes on after epoch 1 of the checkpoint" in caplog.text
     decisions = re.findall(r"the ranker (\w+) is (?:kept|left out): over \w+ \w+ auc ", caplog.text)
     assert decisions == list(RANKER_FORMS), "decided once, on all rows"
