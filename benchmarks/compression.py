@@ -113,10 +113,13 @@ def trained(learned: RankerRows, items: ItemTable, shape: RankerShape, settings:
 
 
 def costs(model: RankerModel, material: Material) -> dict[str, Any]:
-    """Return the bytes of the weights and of the file, and the time of one request with the longest history."""
+    """Return the bytes of the weights and of the file, and the time of one request with the longest history.
+
+    Of fewer rows than a request has candidates, some stand in it again.
+    """
     rows = material.judged_here
     longest = int((rows.histories.items > 0).sum(axis=1).argmax())
-    candidates = rows.take(np.arange(BATCH_ROWS))
+    candidates = rows.take(np.resize(np.arange(len(rows)), BATCH_ROWS))
     history = rows.histories.take(np.array([longest]))
     of_one = np.zeros(BATCH_ROWS, dtype=np.int64)
     inputs = RankerInputs(material.names, material.extras.vocabularies)

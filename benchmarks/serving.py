@@ -11,17 +11,17 @@ import argparse
 import itertools
 import json
 import sys
-import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import numpy as np
 
 from benchmarks.circumstances import circumstances
+from benchmarks.quantiles import quantiles
 from recloop.cli import run
 from recloop.clock import SystemClock, format_time
 from recloop.errors import ComponentUnavailable
@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=1, help="that ask side by side (default: %(default)s)")
     parser.add_argument("--users", type=int, default=943, help="user ids go from 1 to this (default: %(default)s)")
     args = parser.parse_args(argv)
+    if not 1 <= args.clients <= args.requests or args.users < 1:
+        parser.error("--clients and --users are 1 or more, and --requests no fewer than --clients")
     return run(lambda: measure(args.requests, args.clients, args.users))
 
 
@@ -73,7 +75,13 @@ def measure(n_requests: int, n_clients: int, n_users: int) -> int:
 
 
 def measured(url: str, ask: Ask, n_requests: int, n_clients: int) -> dict[str, Any]:
-    """Ask `n_requests` times from `n_clients` threads; return quantiles, what served, and the samples."""
+    """Ask `n_requests` times from `n_clients` threads; return quantiles, what served, and the samples.
+
+    Each client asks as often; a remainder is left out.
+
+    Raises:
+        ComponentUnavailable: nobody answers, or one stops to.
+    """
     samples: list[float] = []
     outcomes: Counter[str] = Counter()
     numbers = itertools.count()
@@ -88,15 +96,15 @@ def measured(url: str, ask: Ask, n_requests: int, n_clients: int) -> dict[str, A
                 samples.append((time.perf_counter() - began) * 1_000)
                 outcomes[f"{answer.status_code} {answer.json().get('served_by', '')}".strip()] += 1
 
-    threads = [threading.Thread(target=work) for _ in range(n_clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if not samples:
-        raise ComponentUnavailable(f"serving at {url} does not answer. Start the stack: make up.")
-    quantiles = {f"p{q}_ms": round(float(np.percentile(samples, q)), 2) for q in (50, 95, 99)}
-    return {"n": len(samples), **quantiles, "outcomes": dict(outcomes), "samples_ms": [round(s, 3) for s in samples]}
+    with ThreadPoolExecutor(n_clients) as pool:
+        clients = [pool.submit(work) for _ in range(n_clients)]
+    try:
+        for client in clients:
+            client.result()
+    except httpx.TransportError as error:
+        raise ComponentUnavailable(f"serving at {url} does not answer: {error}. Start the stack: make up.") from error
+    rounded = [round(sample, 3) for sample in samples]
+    return {"n": len(samples), **quantiles(samples), "outcomes": dict(outcomes), "samples_ms": rounded}
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from confluent_kafka import Producer
 
 from benchmarks.circumstances import circumstances
-from jobs.streaming.online_rows import FeastRows
+from benchmarks.quantiles import quantiles
+from jobs.streaming.online_rows import FeastRows, OnlineRows
 from recloop.cli import run
 from recloop.clock import SystemClock
 from recloop.errors import ComponentUnavailable
@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--burst", type=int, default=20_000, help="events sent at once (default: %(default)s)")
     parser.add_argument("--users", type=int, default=2_000, help="of the burst (default: %(default)s)")
     args = parser.parse_args(argv)
+    if min(args.probes, args.burst, args.users) < 1:
+        parser.error("--probes, --burst and --users are 1 or more")
     return run(lambda: measure(load_settings(), args.probes, args.burst, args.users))
 
 
@@ -50,10 +52,9 @@ def measure(settings: Settings, n_probes: int, n_burst: int, n_users: int) -> in
     rows = FeastRows(settings)
     mark = f"benchmark-{uuid.uuid4().hex[:8]}"
     samples = list(freshness(settings, rows, mark, n_probes + WARM_UP))[WARM_UP:]
-    quantiles = {f"p{q}_ms": round(float(np.percentile(samples, q)), 2) for q in (50, 95, 99)}
     report = {
         **circumstances(),
-        "event_to_row": {"n": len(samples), **quantiles},
+        "event_to_row": {"n": len(samples), **quantiles(samples)},
         "burst": burst(settings, rows, mark, n_burst, n_users),
     }
     print(json.dumps(report, indent=1))
@@ -81,7 +82,7 @@ def burst(settings: Settings, rows: FeastRows, mark: str, n: int, n_users: int) 
     """Send `n` events at once; count the seconds until every user's last one is in its row."""
     producer = Producer({"bootstrap.servers": settings.kafka, "queue.buffering.max.messages": 1_000_000})
     payloads = [
-        view(mark, n + number, user_id=f"{mark}-burst-{number % n_users}", item_id=f"item-{number}")
+        view(f"{mark}-burst", number, user_id=f"{mark}-burst-{number % n_users}", item_id=f"item-{number}")
         for number in range(n)
     ]
     began = time.perf_counter()
@@ -95,7 +96,7 @@ def burst(settings: Settings, rows: FeastRows, mark: str, n: int, n_users: int) 
     return {"events": n, "users": n_users, "seconds": round(seconds, 2), "events_per_second": round(n / seconds)}
 
 
-def wait_for_item(rows: FeastRows, user_id: str, item_id: str) -> None:
+def wait_for_item(rows: OnlineRows, user_id: str, item_id: str) -> None:
     """Wait until a user's row has an item.
 
     Raises:
