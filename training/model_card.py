@@ -41,6 +41,7 @@ def model_card(training_set: TrainingSet, facts: dict[str, Any], metrics: dict[s
         *_warm_start(metrics.get("transformer", {}).get("started_from")),
         *_slates(metrics.get("offline", {})),
         *_heads(heads, stack),
+        *_baselines(heads),
         *_worst_slices(heads, slices),
         LIMITS,
         *_ranker(metrics.get("ranker")),
@@ -66,7 +67,9 @@ def _data(snapshots: Mapping[str, str], split: TimeSplit) -> list[str]:
 
 def _table(titles: Sequence[str], rows: Iterable[Iterable[object]]) -> list[str]:
     lines = [titles, ["---"] * len(titles), *rows]
-    return [*(f"| {' | '.join(map(str, cells))} |" for cells in lines), ""]
+    # A segment may be named with what ends a cell.
+    cells = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
+    return [*(f"| {' | '.join(line)} |" for line in cells), ""]
 
 
 def _warm_start(bundle_id: str | None) -> list[str]:
@@ -121,6 +124,30 @@ def _cell(numbers: Numbers, name: str) -> str:
     if value is None:
         return "–"
     return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
+
+
+def _baselines(heads: Mapping[str, Numbers]) -> list[str]:
+    learned = [head for head, own in heads.items() if own.get("auc") is not None and own.get("baselines")]
+    if not learned:
+        return []
+    columns = [(head, metric) for head in learned for metric in ("auc", "gauc")]
+    rows = [["all together", *(_short(heads[head][metric]) for head, metric in columns)]]
+    rows += [
+        [name, *(_beaten(heads[head]["baselines"][name], metric) for head, metric in columns)]
+        for name in heads[learned[0]]["baselines"]
+    ]
+    return [
+        "## Heads beside simple baselines",
+        "In bold what the bundle is not surely better than: the interval of its lead, by user, is not above 0.",
+        "",
+        *_table(["", *(f"{head} {metric}" for head, metric in columns)], rows),
+    ]
+
+
+def _beaten(baseline: Numbers, metric: str) -> str:
+    low, _ = baseline[f"{metric}_lead_interval"] or (0.0, 0.0)
+    shown = _short(baseline[metric])
+    return shown if low > 0 or baseline[metric] is None else f"**{shown}**"
 
 
 def _worst_slices(heads: Mapping[str, Numbers], slices: Mapping[str, Mapping[str, Numbers]]) -> list[str]:

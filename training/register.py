@@ -17,14 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from recloop import cli
 from recloop.bundles import Alias, BundleFile, Manifest, verify
+from recloop.clock import to_ms
 from recloop.settings import Settings, load_settings
 from training.costs import peak_memory_mb
 from training.registry import BUNDLE_ARTIFACT, TRAINING_SET_TAG, describe, flat_metrics, open_registry
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 EXPERIMENT = "recloop"
+MAX_NUMBERS = 1_000
+"""What MLflow takes in one call."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,10 +83,9 @@ def _log_run(client: MlflowClient, bundle: Path, manifest: Manifest, training_se
     try:
         for name, value in _parameters(manifest, training_set).items():
             client.log_param(run_id, name, value)
-        # Slices are many, and MLflow allows no name as `item=head`; they are in the manifest and the model card.
-        whole = {name: own for name, own in manifest.metrics.items() if name != "slices"}
-        for name, number in flat_metrics(whole).items():
-            client.log_metric(run_id, name, number)
+        numbers = _numbers(manifest)
+        for first in range(0, len(numbers), MAX_NUMBERS):
+            client.log_batch(run_id, metrics=numbers[first : first + MAX_NUMBERS])
         client.log_dict(run_id, _signature(manifest), "signature.json")
         client.log_artifacts(run_id, str(bundle), BUNDLE_ARTIFACT)
     except BaseException:
@@ -104,6 +107,15 @@ def _parameters(manifest: Manifest, training_set: Path) -> dict[str, Any]:
         "training_set": training_set,
         **snapshots,
     }
+
+
+def _numbers(manifest: Manifest) -> list[Metric]:
+    """Return what the run shows of the metrics: not slices, of which there are many, with = in their names."""
+    from mlflow.entities import Metric
+
+    whole = {name: own for name, own in manifest.metrics.items() if name != "slices"}
+    made_ms = to_ms(manifest.created_at)
+    return [Metric(name, number, made_ms, 0) for name, number in flat_metrics(whole).items()]
 
 
 def _signature(manifest: Manifest) -> dict[str, Any]:

@@ -93,6 +93,25 @@ def test_data_are_named_with_their_snapshots(training_set: TrainingSet) -> None:
     assert tables(card(training_set))[0] == ["| data | snapshot |", "| --- | --- |", "| source.synthetic | 456f7fef |"]
 
 
+def test_baselines_stand_below_the_bundle_and_those_it_does_not_surely_beat_in_bold(
+    training_set: TrainingSet,
+) -> None:
+    beaten = {"auc": 0.6, "auc_lead_interval": [0.1, 0.2], "gauc": 0.64, "gauc_lead_interval": [-0.01, 0.03]}
+    unknown = {"auc": 0.5, "auc_lead_interval": None, "gauc": None, "gauc_lead_interval": None}
+    heads = {
+        "click": CLICK | {"baselines": {"log_odds": beaten, "als": unknown}},
+        "long_view": {"auc": None, "baselines": {"log_odds": unknown, "als": unknown}},
+    }
+    found = tables(card(training_set, heads=heads))
+    assert found[-1] == [
+        "|  | click auc | click gauc |",
+        "| --- | --- | --- |",
+        "| all together | 0.712 | 0.650 |",
+        "| log_odds | 0.600 | **0.640** |",
+        "| als | **0.500** | – |",
+    ]
+
+
 def test_worst_slice_of_each_head_stands_beside_the_whole(training_set: TrainingSet) -> None:
     slices = {
         "click": {
@@ -164,6 +183,11 @@ def test_parts_are_told_with_what_is_lost_without_them(training_set: TrainingSet
 
 def test_head_that_was_not_learned_is_named_with_the_reason(training_set: TrainingSet) -> None:
     assert "No head like: has positives only." in card(training_set, {Head.LIKE: "has positives only"})
+
+
+def test_name_with_a_bar_stays_in_its_cell(training_set: TrainingSet) -> None:
+    text = card(training_set, heads={"click": CLICK}, slices={"click": {"segment=a|b": on_slice(0.5)}})
+    assert r"| segment=a\|b | 500 | 0.500 | 0.600 |" in text
 
 
 def test_slices_of_few_rows_make_no_table(training_set: TrainingSet) -> None:

@@ -20,10 +20,10 @@ from recloop.ranker import to_logits
 from recloop.ranking import CATEGORICAL, Items, Matrix
 from recloop.recommend import cf_weight
 from recloop.sequences import MAX_ACTIONS
-from recloop.statistics import Part, Statistic, Stream
+from recloop.statistics import BASE_STATISTICS, Part, Statistic, Statistics, Stream
 from recloop.tables import Column
 from training.data.dataset import Ints, TrainingSet
-from training.stacking.row_statistics import RowStatistics
+from training.stacking.row_statistics import Moments, RowStatistics
 from training.stacking.rows import Rows
 from training.threads import n_threads
 
@@ -32,6 +32,11 @@ Scores = Mapping[Head, Numbers]
 
 SEGMENT_PRIOR = 20
 N_NEIGHBOURS = 100
+_SHOWN = tuple(
+    spec
+    for spec in BASE_STATISTICS
+    if spec.stream is Stream.EXPOSURES and spec.parts in {(Part.USER,), (Part.ITEM,), (Part.SURFACE,)}
+)
 RIDGE, MAX_STEPS, TOLERANCE = 10.0, 30, 1e-4
 FARTHEST = 5.0
 """Standard deviations from the mean at which a column is cut, or a long tail would have all the weight."""
@@ -61,41 +66,96 @@ class Material:
         return replace(self.judged, moments=replace(self.judged.moments, items=np.array(places, dtype=np.int64)))
 
     @property
+    def counted(self) -> RowStatistics:
+        """Return the history, counted."""
+        return RowStatistics(self.history)
+
+    @property
+    def moments(self) -> Moments:
+        """Return who, what, where and when of the judged rows."""
+        return self.judged.moments
+
+    @property
+    def statistics(self) -> Statistics:
+        """Return what is counted."""
+        return self.extras.statistics
+
+    @property
     def learned_until_ms(self) -> int:
         """Return the moment before which everything that is learned from lies."""
-        return self.extras.statistics.until_ms
+        return self.statistics.until_ms
 
     def column(self, name: str) -> Numbers:
         """Return one column of the judged rows."""
         return self.judged.matrix[:, self.names.index(name)].astype(np.float64)
 
 
+@dataclass(frozen=True)
+class LogMaterial:
+    """As much of it as there is where a bundle is judged and nothing is learned: some columns of the judged rows."""
+
+    counted: RowStatistics
+    moments: Moments
+    statistics: Statistics
+    columns: Mapping[str, Numbers]
+
+    @property
+    def learned_until_ms(self) -> int:
+        """Return the moment before which everything that is known from the start lies."""
+        return self.statistics.until_ms
+
+    def column(self, name: str) -> Numbers:
+        """Return one column of the judged rows."""
+        return self.columns[name]
+
+
 Baseline = Callable[[Material, Sequence[Head]], Scores]
 
 
-def popularity(material: Material, heads: Sequence[Head]) -> Scores:
+def log_baselines(
+    history: TrainingSet, counted: RowStatistics, moments: Moments, base_scores: Mapping[str, Numbers]
+) -> dict[str, Scores]:
+    """Return the scores of the baselines that cost next to nothing: they count, or read a column.
+
+    Args:
+        history: the set that the rows are of.
+        counted: its statistics; known at the holdout's start, they move on by the hour as a bundle's do.
+        moments: the judged rows.
+        base_scores: `cf_score` and `sequence_score` of each.
+    """
+    table = counted.table(until_ms=history.split.holdout_ms, specs=_SHOWN)
+    columns = dict(zip(table.names, counted.columns(moments, table).T.astype(np.float64), strict=True))
+    material = LogMaterial(counted, moments, table, {**columns, **base_scores})
+    shown = {"popularity": popularity, "popularity_by_segment": popularity_by_segment, "log_odds": log_odds}
+    alone = {"als": als_alone, "transformer": transformer_alone}
+    # Where nothing was shown before, the first tell nothing apart.
+    found = shown | alone if len(table.keys) else alone
+    return {name: baseline(material, [*Head]) for name, baseline in found.items()}
+
+
+def popularity(material: Material | LogMaterial, heads: Sequence[Head]) -> Scores:
     """Score an item by its smoothed rate among everyone it was shown to."""
     return {head: material.column(f"exposures_by_item_{head}") for head in heads}
 
 
-def popularity_by_segment(material: Material, heads: Sequence[Head]) -> Scores:
+def popularity_by_segment(material: Material | LogMaterial, heads: Sequence[Head]) -> Scores:
     """Score an item by its rate in the user's segment, smoothed towards its rate among everyone."""
     spec = Statistic(Stream.EXPOSURES, (Part.ITEM, Column.SEGMENT), SEGMENT_PRIOR)
-    counted = RowStatistics(material.history)
+    counted = material.counted
     table = counted.table(until_ms=material.learned_until_ms, specs=[spec])
-    own = counted.columns(material.judged.moments, table).astype(np.float64)
+    own = counted.columns(material.moments, table).astype(np.float64)
     count, everyone = own[:, 0], popularity(material, heads)
     # Both rates are less the mean m: (sum - n m) / (n + prior) + r - r n / (n + prior) = (sum + prior (m + r)) / … - m.
     share = count / (count + SEGMENT_PRIOR)
     return {head: everyone[head] * (1 - share) + own[:, table.names.index(f"{spec.name}_{head}")] for head in heads}
 
 
-def log_odds(material: Material, heads: Sequence[Head]) -> Scores:
+def log_odds(material: Material | LogMaterial, heads: Sequence[Head]) -> Scores:
     """Add the smoothed log-odds of user, item and surface: naive Bayes over the three (Hand and Yu 2001)."""
-    means = dict(zip(Head, material.extras.statistics.means[Stream.EXPOSURES], strict=True))
+    means = dict(zip(Head, material.statistics.means[Stream.EXPOSURES], strict=True))
     found = {}
     for head in heads:
-        rates = (material.column(f"exposures_by_{part}_{head}") for part in (Part.USER, Part.ITEM, Part.SURFACE))
+        rates = (material.column(f"{spec.name}_{head}") for spec in _SHOWN)
         found[head] = np.sum([to_logits(means[head] + rate) for rate in rates], axis=0)
     return found
 
@@ -141,17 +201,17 @@ def _sparse(values: Numbers, rows: Ints, columns: Ints, shape: tuple[int, int]) 
     return matrix
 
 
-def als_alone(material: Material, heads: Sequence[Head]) -> Scores:
+def als_alone(material: Material | LogMaterial, heads: Sequence[Head]) -> Scores:
     """Score by the dot product of ALS (Hu, Koren and Volinsky 2008) alone; an item that it lacks scores lowest."""
     return _alone(material, heads, "cf_score")
 
 
-def transformer_alone(material: Material, heads: Sequence[Head]) -> Scores:
+def transformer_alone(material: Material | LogMaterial, heads: Sequence[Head]) -> Scores:
     """Score by the sequence model (after Kang and McAuley 2018) alone; an item that it lacks scores lowest."""
     return _alone(material, heads, "sequence_score")
 
 
-def _alone(material: Material, heads: Sequence[Head], name: str) -> Scores:
+def _alone(material: Material | LogMaterial, heads: Sequence[Head], name: str) -> Scores:
     scores = material.column(name)
     known = scores[~np.isnan(scores)]
     return dict.fromkeys(heads, np.nan_to_num(scores, nan=float(known.min(initial=0.0)) - 1))

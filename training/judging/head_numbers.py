@@ -12,8 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recloop.head_metrics import auc_interval, ece_interval, gauc_interval, log_loss_interval
-from recloop.metrics import Interval
+from recloop.head_metrics import (
+    auc,
+    auc_difference_interval,
+    auc_interval,
+    ece_interval,
+    gauc_difference_interval,
+    gauc_interval,
+    grouped_auc,
+    log_loss_interval,
+)
+from recloop.metrics import FEW_RESAMPLES, Interval
 
 METRICS: Mapping[str, Callable[..., Interval]] = {
     "auc": auc_interval,
@@ -22,13 +31,17 @@ METRICS: Mapping[str, Callable[..., Interval]] = {
     "ece": ece_interval,
 }
 
+ORDER_METRICS: Mapping[str, tuple[Callable[..., float], Callable[..., Interval]]] = {
+    "auc": (lambda labels, scores, users: auc(labels, scores), auc_difference_interval),
+    "gauc": (grouped_auc, gauc_difference_interval),
+}
+
 Labels = NDArray[np.int8]
+Chances = NDArray[np.float64]
 Users = NDArray[Any]
 
 
-def head_numbers(
-    labels: Labels, chances: NDArray[np.float64], users: Users, *, seed: int, n_resamples: int
-) -> dict[str, Any]:
+def head_numbers(labels: Labels, chances: Chances, users: Users, *, seed: int, n_resamples: int) -> dict[str, Any]:
     """Return what the rows say of a head."""
     found = unmeasured(labels, users)
     undefined = []
@@ -45,6 +58,20 @@ def head_numbers(
             f"{', '.join(undefined)}: not defined, {found['positives']} of {len(labels)} rows are positive"
             + ("." if "auc" in undefined else ", and no user has both a positive and a negative one.")
         )
+    return found
+
+
+def baseline_numbers(
+    labels: Labels, chances: Chances | None, baseline: Chances, users: Users, *, seed: int
+) -> dict[str, Any]:
+    """Return what the order of a baseline is worth, and the intervals of by how much that of `chances` leads."""
+    found: dict[str, Any] = {}
+    for name, (metric, lead_interval) in ORDER_METRICS.items():
+        value = metric(labels, baseline, users)
+        found |= {name: None if np.isnan(value) else value, f"{name}_lead_interval": None}
+        if chances is not None:
+            lead = lead_interval(labels, chances, baseline, users, seed=seed, n_resamples=FEW_RESAMPLES)
+            found[f"{name}_lead_interval"] = None if np.isnan(lead.low) else [lead.low, lead.high]
     return found
 
 

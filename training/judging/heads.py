@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,26 +18,30 @@ from recloop.bundles import Manifest
 from recloop.clock import format_time, from_ms
 from recloop.labels import Head
 from recloop.metrics import N_RESAMPLES
+from recloop.ranking import RANKING_FEATURES
 from recloop.recommend import Recommender
 from recloop.tables import Origin
 from training.data.dataset import Ints, TrainingSet
-from training.judging.head_numbers import head_numbers, unmeasured
+from training.judging.baselines import Scores, log_baselines
+from training.judging.head_numbers import baseline_numbers, head_numbers, unmeasured
 from training.judging.slices import Masks, measure_slices
 from training.stacking.row_statistics import Moments, RowStatistics
 from training.stacking.rows import example_rows, shown
 
 LOG = logging.getLogger(__name__)
 CHUNK = 20_000
+BASE_SCORES = {name: RANKING_FEATURES.index(name) for name in ("cf_score", "sequence_score")}
 
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """Examples, what came of them and what each head said, in the order of `rows`."""
+    """Examples, what came of them and what each head said, in the order of `rows`; and each baseline, by head."""
 
     rows: Ints
     moments: Moments
     labels: Mapping[str, NDArray[np.int8]]
     chances: Mapping[str, NDArray[np.float64]]
+    baselines: Mapping[str, Scores] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -71,26 +75,31 @@ def in_sample_note(manifest: Manifest, times_ms: Ints) -> str | None:
 
 def score_rows(recommender: Recommender, training_set: TrainingSet, rows: Ints) -> ScoredRows:
     """Score examples in time order; an item or user that the bundle lacks is scored too, by what else is known."""
-    counted = RowStatistics(training_set)
+    counted, examples = RowStatistics(training_set), training_set.examples
     parts: list[dict[str, NDArray[np.float64]]] = []
     for first in range(0, len(rows), CHUNK):
         table = example_rows(
             training_set, recommender, recommender.vocabularies, rows[first : first + CHUNK], counted=counted
         )
-        parts.append({str(head): np.asarray(found) for head, found in recommender.predict(table.matrix).items()})
-    examples = training_set.examples
+        part = {str(head): np.asarray(found) for head, found in recommender.predict(table.matrix).items()}
+        parts.append(part | {name: table.matrix[:, place].astype(np.float64) for name, place in BASE_SCORES.items()})
+    found = {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+    moments = Moments(examples.user_ids[rows], examples.items[rows], examples.surfaces[rows], examples.times_ms[rows])
+    base_scores = {name: found.pop(name) for name in BASE_SCORES if parts}
     return ScoredRows(
         rows,
-        Moments(examples.user_ids[rows], examples.items[rows], examples.surfaces[rows], examples.times_ms[rows]),
+        moments,
         {str(head): examples.labels[head][rows] for head in Head},
-        {head: np.concatenate([part[head] for part in parts]) for head in (parts[0] if parts else ())},
+        found,
+        log_baselines(training_set, counted, moments, base_scores) if parts else {},
     )
 
 
 def head_report(scored: ScoredRows, *, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, dict[str, Any]]:
     """Return, for every head, AUC, GAUC, log-loss and calibration error with their intervals by user, and counts.
 
-    Of one that the bundle lacks there are the counts alone, and a note.
+    Of one that the bundle lacks there are the counts alone, and a note. Beside each stand the baselines, with the
+    interval of by how much the head leads.
     """
     return {str(head): _one_head(scored, head, seed, n_resamples) for head in Head}
 
@@ -105,7 +114,13 @@ def slice_report(scored: ScoredRows, masks: Masks, *, seed: int) -> dict[str, di
 
 
 def _one_head(scored: ScoredRows, head: Head, seed: int, n_resamples: int) -> dict[str, Any]:
-    labels, users = scored.labels[head], scored.moments.user_ids
-    if head not in scored.chances:
-        return unmeasured(labels, users, note=f"the bundle has no head {head}; its model card says why.")
-    return head_numbers(labels, scored.chances[head], users, seed=seed, n_resamples=n_resamples)
+    labels, chances, users = scored.labels[head], scored.chances.get(head), scored.moments.user_ids
+    if chances is None:
+        found = unmeasured(labels, users, note=f"the bundle has no head {head}; its model card says why.")
+    else:
+        found = head_numbers(labels, chances, users, seed=seed, n_resamples=n_resamples)
+    baselines = {
+        name: baseline_numbers(labels, chances, scores[head], users, seed=seed)
+        for name, scores in scored.baselines.items()
+    }
+    return found | {"baselines": baselines}

@@ -13,7 +13,9 @@ from recloop.head_metrics import auc
 from recloop.labels import Head
 from recloop.ranking import Items
 from recloop.sequences import ACTION_CODES
+from recloop.statistics import BASE_STATISTICS
 from tests.training.plain_rows import without_history
+from tests.training.stacking.test_row_statistics import asked, made_up
 from training.data.dataset import Exposures, Interactions
 from training.judging.baselines import (
     BASELINES,
@@ -22,13 +24,14 @@ from training.judging.baselines import (
     als_alone,
     fit_logistic,
     item_knn,
+    log_baselines,
     log_odds,
     logistic_regression,
     popularity,
     popularity_by_segment,
     standardised,
 )
-from training.stacking.row_statistics import Moments
+from training.stacking.row_statistics import Moments, RowStatistics
 from training.stacking.rows import Rows
 
 NOW_MS = 10 * MS_PER_DAY
@@ -113,6 +116,36 @@ def test_item_knn_adds_the_cosines_with_what_the_user_did_before() -> None:
     expected = [2 / np.sqrt(3 * 2), 1 / np.sqrt(3 * 2), 0.0, 0.0]
     assert found[Head.CLICK] == pytest.approx(expected)
     assert found[Head.LIKE] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["popularity", "popularity_by_segment", "log_odds"])
+def test_what_a_log_tells_is_scored_as_with_a_whole_stack_beside(name: str) -> None:
+    history, moments, n = made_up(), asked(), 60
+    history.split = SimpleNamespace(holdout_ms=6 * MS_PER_DAY)
+    moments.times_ms[:] = np.maximum(moments.times_ms, history.split.holdout_ms)
+    counted = RowStatistics(history)
+    scores = {"cf_score": np.arange(n) * 1.0, "sequence_score": np.arange(n) * -1.0}
+    found = log_baselines(history, counted, moments, scores)
+    statistics = counted.table(until_ms=history.split.holdout_ms, specs=BASE_STATISTICS)
+    judged = Rows(
+        counted.columns(moments, statistics), {}, moments, np.full(n, {}, dtype=object), np.ones(n, dtype=bool),
+        np.ones(n, dtype=bool), **without_history(n),
+    )  # fmt: skip
+    extras = cast(Any, SimpleNamespace(statistics=statistics))
+    whole = Material(statistics.names, judged, judged, history, extras, *2 * (cast(Any, None),))
+    same = {"popularity": popularity, "popularity_by_segment": popularity_by_segment, "log_odds": log_odds}[name]
+    for head, expected in same(whole, [*Head]).items():
+        assert len(set(expected)) > 5
+        np.testing.assert_allclose(found[name][head], expected, rtol=1e-6)
+    assert found["als"][Head.CLICK].tolist() == scores["cf_score"].tolist()
+    assert found["transformer"][Head.HIDE].tolist() == scores["sequence_score"].tolist()
+
+
+def test_log_that_showed_nothing_before_the_holdout_tells_nothing() -> None:
+    history = made_up()
+    history.split = SimpleNamespace(holdout_ms=0)
+    scores = dict.fromkeys(("cf_score", "sequence_score"), np.zeros(60))
+    assert log_baselines(history, RowStatistics(history), asked(), scores).keys() == {"als", "transformer"}
 
 
 def test_item_that_a_model_lacks_scores_lowest() -> None:

@@ -11,15 +11,18 @@ import pytest
 
 from recloop.head_metrics import (
     auc,
+    auc_difference_interval,
     auc_interval,
     ece_interval,
     expected_calibration_error,
+    gauc_difference_interval,
     gauc_interval,
     grouped_auc,
     log_loss,
     log_loss_interval,
 )
-from training.judging.head_numbers import head_numbers, unmeasured
+from recloop.metrics import FEW_RESAMPLES
+from training.judging.head_numbers import baseline_numbers, head_numbers, unmeasured
 
 
 def numbers(labels: Sequence[int], chances: Sequence[float], users: Sequence[str]) -> dict[str, Any]:
@@ -77,3 +80,27 @@ def test_what_was_not_measured_has_the_same_keys() -> None:
     assert (found["rows"], found["positives"], found["users"], found["note"]) == (3, 2, 2, "too few.")
     assert found["auc"] is None
     assert found["log_loss"] is None
+
+
+def test_baseline_stands_with_the_interval_of_the_lead_over_it() -> None:
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 2, 300).astype(np.int8)
+    users = np.array([f"u{row % 30}" for row in range(300)], dtype=object)
+    baseline, chances = labels + generator.normal(0, 2, 300), labels + generator.normal(0, 0.5, 300)
+    found = baseline_numbers(labels, chances, baseline, users, seed=3)
+    assert (found["auc"], found["gauc"]) == (auc(labels, baseline), grouped_auc(labels, baseline, users))
+    for name, interval in (("auc", auc_difference_interval), ("gauc", gauc_difference_interval)):
+        expected = interval(labels, chances, baseline, users, seed=3, n_resamples=FEW_RESAMPLES)
+        assert found[f"{name}_lead_interval"] == [expected.low, expected.high]
+        assert expected.low > 0
+
+
+def test_baseline_alone_and_one_class_have_no_lead() -> None:
+    labels, users = np.array([0, 1, 1, 0], dtype=np.int8), np.array(["a", "a", "b", "b"], dtype=object)
+    scores = np.array([0.1, 0.2, 0.3, 0.4])
+    alone = baseline_numbers(labels, None, scores, users, seed=3)
+    # pairs (.2, .1), (.2, .4), (.3, .1) and (.3, .4)
+    assert alone == {"auc": 2 / 4, "auc_lead_interval": None, "gauc": 1 / 2, "gauc_lead_interval": None}
+    one_class = baseline_numbers(0 * labels, scores, scores, users, seed=3)
+    assert {*one_class.values()} == {None}
+    assert one_class.keys() == alone.keys()

@@ -15,6 +15,7 @@ import pytest
 from recloop.bundles import Manifest
 from recloop.catalog import CatalogItem
 from recloop.features import EVERYONE
+from recloop.head_metrics import auc
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES, Matrix
 from recloop.recommend import FoldIn, Recommender
@@ -171,10 +172,29 @@ def test_every_head_is_reported_and_one_that_the_bundle_lacks_says_so() -> None:
     assert [*report] == [*Head]
     # pairs (.9, .1), (.9, .3), (.2, .1) and (.2, .3), of which the last is wrong
     assert report["click"]["auc"] == 3 / 4
+    assert report["click"]["baselines"] == {}
     like = report["like"]
     assert like.keys() == report["click"].keys() | {"note"}
     assert (like["auc"], like["ece"], like["rows"], like["positives"]) == (None, None, 4, 1)
     assert like["note"] == "the bundle has no head like; its model card says why."
+
+
+def test_baselines_stand_beside_heads_that_the_bundle_has_and_lacks(
+    training_set: TrainingSet, recommender: Recommender
+) -> None:
+    split = training_set.split
+    rows, _ = judged_rows(training_set, split.holdout_ms, split.end_ms)
+    found = score_rows(recommender, training_set, rows)
+    # nothing was shown in this log
+    assert found.baselines.keys() == {"als", "transformer"}
+    report = head_report(found, seed=3, n_resamples=20)
+    # the head says what the CF score does
+    als = report["click"]["baselines"]["als"]
+    assert als["auc"] == report["click"]["auc"]
+    assert als["auc_lead_interval"] == [0, 0]
+    like = report["like"]["baselines"]["als"]
+    assert like["auc"] == auc(found.labels["like"], found.baselines["als"][Head.LIKE])
+    assert like["auc_lead_interval"] is None
 
 
 def test_slices_are_reported_per_head(training_set: TrainingSet, recommender: Recommender) -> None:
