@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SEED = 5
-EVERY = 8
+EVERY = 16
 _SHALLOW = dataclasses.replace(SMALL, n_layers=1, n_crosses=1)
 FORMS: Mapping[str, RankerShape] = {
     "mean": dataclasses.replace(_SHALLOW, use_transformer=False),

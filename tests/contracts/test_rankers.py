@@ -51,7 +51,7 @@ def as_trained(trained: Trained, name: str) -> Say:
     ranker = Ranker(inputs, torch_score(trained.ranker)) if trained.ranker is not None else None
 
     def say(rows: Rows) -> Chances:
-        trees = {head: booster.predict(rows.matrix) if len(rows) else np.empty(0) for head, booster in boosters.items()}
+        trees = {head: booster.predict(rows.matrix) for head, booster in boosters.items()}
         if ranker is not None:
             logits = dict(zip(Head, columns(ranker, rows).T, strict=True))
             if name == ALONE.format(RANKERS[name]):
@@ -99,7 +99,7 @@ def say(request: pytest.FixtureRequest, name: str, rank_with: Rank, bundle_of: B
 @pytest.fixture(scope="module")
 def rows(stacked: tuple[Extras, Rows]) -> Rows:
     """Rows of many requests; the first of them comes from a user without a history."""
-    found = stacked[1].take(np.arange(0, len(stacked[1]), 9))
+    found = stacked[1].take(np.arange(0, len(stacked[1]), 7))
     empty = np.arange(len(found.histories)) == found.request[0]
     parts = (np.where(empty[:, None], 0, part) for part in found.histories.parts)
     found = dataclasses.replace(found, histories=Histories(*parts))

@@ -28,11 +28,6 @@ def outright_log() -> list[Event]:
     return events
 
 
-def options(data: str, out: Path, *, until: object = LAST_LEARNED) -> list[str]:
-    days = ["--until", str(until), "--from", str(JUDGED), "--to", str(JUDGED)]
-    return ["--data", data, *days, "--out", str(out), "--seeds", "1"]
-
-
 @pytest.mark.slow
 def test_both_heads_are_judged_on_the_later_day_beside_the_floor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -40,7 +35,8 @@ def test_both_heads_are_judged_on_the_later_day_beside_the_floor(
     monkeypatch.setenv("RECLOOP_EPOCHS", "1")
     monkeypatch.setenv("RECLOOP_RANKER", "off")
     data, out = write_log(tmp_path / "log", outright_log()), tmp_path / "hides.json"
-    assert main(options(f"events:{data}", out)) == 0
+    days = ["--until", str(LAST_LEARNED), "--from", str(JUDGED), "--to", str(JUDGED)]
+    assert main(["--data", f"events:{data}", *days, "--out", str(out), "--seeds", "1"]) == 0
     found = json.loads(out.read_text())
     assert str(tmp_path) not in out.read_text()
     assert (found["rows_learned"], found["rows_judged"]) == (2 * PER_DAY, PER_DAY)
@@ -56,8 +52,3 @@ def test_both_heads_are_judged_on_the_later_day_beside_the_floor(
         assert lead == pytest.approx(own["bundles"]["auc"]["value"] - own["floor"]["auc"]["value"])
     report = found["seeds"][0]["heads"]["hide"]
     assert report["auc"] == pytest.approx(hide["bundles"]["auc"]["value"])
-
-
-def test_missing_folder_is_said_before_anything_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(options("kuairand:nowhere", tmp_path / "none" / "hides.json")) == 1
-    assert "is no folder. Make it first" in capsys.readouterr().err
