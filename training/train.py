@@ -17,7 +17,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +42,7 @@ from training.retrieval.collaborative import train_collaborative
 from training.retrieval.content import train_content
 from training.retrieval.sequence import train_sequence
 from training.retrieval.warm_start import LEARNED_UNTIL, WarmStart, read_warm_start
-from training.source.build import build_source_set
+from training.source.read import source_folder
 from training.stacking.gather import BaseModels, stack_rows
 from training.stacking.plan import plan_ranking
 from training.stacking.pooled import PooledRanker, ranker_forms
@@ -120,10 +120,7 @@ def train_on_source(
         TrainingError: the events before the end cannot be used.
     """
     source = open_source(name, downloads=settings.var_dir / "data")
-    window = timedelta(hours=settings.attribution_window_hours)
-    with TemporaryDirectory(prefix="training-set-") as folder:
-        place = Path(folder) / "set"
-        build_source_set(source, place, until=moment(source, until, ends=True), window=window, seed=settings.seed)
+    with source_folder(source, until=moment(source, until, ends=True), settings=settings) as place:
         return train(place, out, settings=settings, refit_holdout=True, warm=warm)
 
 
