@@ -74,10 +74,11 @@ def logits_of(model: RankerModel, rows: RankerRows, youngest: torch.Tensor | Non
     """Return what the model says of rows, as numpy."""
     import torch
 
-    from training.ranker.model import as_tensors
+    from training.ranker.resident_rows import ResidentRows
 
+    batch = ResidentRows(rows, "cpu").take(np.arange(len(rows)))
     with torch.no_grad():
-        logits: NDArray[np.float32] = model(*as_tensors(rows, "cpu"), youngest).numpy()
+        logits: NDArray[np.float32] = model(*batch.histories, *batch.rows, youngest).numpy()
     return logits
 
 

@@ -198,13 +198,6 @@ class RankerModel(nn.Module):
         return torch.where(x.isnan(), 0.0, x).clamp(-NUMBER_LIMIT, NUMBER_LIMIT)
 
 
-def as_tensors(rows: RankerRows, device: torch.device | str) -> tuple[Tensor, ...]:
-    """Return what `RankerModel.forward` takes, all but `youngest`, in its order."""
-    integers = (*rows.histories.parts, rows.request, rows.candidate, rows.user_codes, rows.context_codes)
-    numbers = torch.as_tensor(rows.numbers, dtype=torch.float32, device=device)
-    return *(torch.as_tensor(part, dtype=torch.int64, device=device) for part in integers), numbers
-
-
 def new_ranker(rows: RankerRows, items: ItemTable, shape: RankerShape) -> RankerModel:
     """Return an untrained model that knows the catalogue, the scale of the numbers and the base rate of each head."""
     model = RankerModel(RankerSizes.of(rows, items), shape)

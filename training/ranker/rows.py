@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +44,15 @@ class RankerRows:
     def __len__(self) -> int:
         return len(self.candidate)
 
+    @property
+    def per_row(self) -> tuple[NDArray[Any], ...]:
+        """Return the arrays that have an element per row, all but `request`."""
+        return tuple(getattr(self, name) for name in _PER_ROW)
+
     def take(self, rows: NDArray[np.integer]) -> RankerRows:
         """Return some rows with the histories they need, each once and trimmed to the longest of them."""
         requests, request = np.unique(self.request[rows], return_inverse=True)
-        return RankerRows(self.histories.take(requests), request, *(getattr(self, name)[rows] for name in _PER_ROW))
+        return RankerRows(self.histories.take(requests), request, *(part[rows] for part in self.per_row))
 
 
 @dataclass(frozen=True)

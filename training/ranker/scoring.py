@@ -18,8 +18,6 @@ from recloop.sequences import MAX_ACTIONS
 from training.ranker.rows import Fusion, RankerRows, RankerShape, RankerSizes
 
 if TYPE_CHECKING:
-    import torch
-
     from training.ranker.model import RankerModel
 
 
@@ -27,20 +25,20 @@ def predict_ranker(model: RankerModel, rows: RankerRows, batch: int = BATCH_ROWS
     """Return probabilities [n, heads]; each request's history is encoded once, however many rows ask it."""
     import torch
 
-    from training.ranker.model import as_tensors
+    from training.ranker.resident_rows import ResidentRows
 
     device = model.number_mean.device
     model.eval()
     chances = np.zeros((len(rows), model.sizes.n_heads), dtype=np.float32)
-    lengths = (rows.histories.items > 0).sum(axis=1)
+    resident = ResidentRows(rows, device)
     # Like lengths together: less padding.
-    order = np.lexsort((rows.request, lengths[rows.request]))
+    order = np.lexsort((rows.request, resident.lengths[rows.request]))
     with torch.inference_mode():
         for first, last in cut_between(rows.request[order], batch):
-            histories, others = _split(as_tensors(rows.take(order[first:last]), device))
-            encoded = model.encode(*histories)
+            part = resident.take(order[first:last])
+            encoded = model.encode(*part.histories)
             for start in range(0, last - first, batch):
-                logits = model.score(*encoded, *(part[start : start + batch] for part in others))
+                logits = model.score(*encoded, *(own[start : start + batch] for own in part.rows))
                 chances[order[first + start : first + start + len(logits)]] = logits.sigmoid().cpu().numpy()
     return chances
 
@@ -122,7 +120,3 @@ def export_ranker(model: RankerModel, path: Path) -> None:
         )
     assert program is not None, "with dynamo the exporter returns a program"
     program.save(path, external_data=False)
-
-
-def _split(tensors: tuple[torch.Tensor, ...]) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-    return tensors[: len(HISTORY_INPUTS)], tensors[len(HISTORY_INPUTS) :]

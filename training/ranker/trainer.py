@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import torch
 
     from training.ranker.model import RankerModel
+    from training.ranker.resident_rows import Batch
 
 LOG = logging.getLogger(__name__)
 
@@ -95,7 +96,10 @@ class RankerTrainer:
     ) -> None:
         import torch
 
+        from training.ranker.resident_rows import ResidentRows
+
         self.model, self._rows, self._schedule, self._device, self._seed = model, rows, schedule, device, seed
+        self._resident = ResidentRows(rows, device)
         tables = model.tables()
         self.meter = Meter(device)
         own = {id(table) for table in tables}
@@ -137,8 +141,8 @@ class RankerTrainer:
         total = 0.0
         self.optimizer.zero_grad()
         for piece in pieces(self._rows, batch, PIECE_ROWS[self._device]):
-            rows = self._rows.take(piece)
-            loss = self._loss(rows, self._youngest(len(rows.histories), generator))
+            part = self._resident.take(piece)
+            loss = self._loss(part, self._youngest(len(part.histories[0]), generator))
             total += loss.item() * len(piece)
             _check(total, what)
             (loss * (len(piece) / len(batch))).backward()  # type: ignore[no-untyped-call]
@@ -151,25 +155,24 @@ class RankerTrainer:
         """Return the mean loss of a row with dropout and time-window mask off."""
         import torch
 
+        from training.ranker.resident_rows import ResidentRows
+
         self.model.eval()
-        total = 0.0
+        total, resident = 0.0, ResidentRows(rows, self._device)
         with torch.no_grad():
             for batch in user_batches(rows.users, self._schedule.batch_rows):
                 for piece in pieces(rows, batch, PIECE_ROWS[self._device]):
-                    total += self._loss(rows.take(piece), None).item() * len(piece)
+                    total += self._loss(resident.take(piece), None).item() * len(piece)
         return total / len(rows)
 
-    def _loss(self, rows: RankerRows, youngest: torch.Tensor | None) -> torch.Tensor:
+    def _loss(self, batch: Batch, youngest: torch.Tensor | None) -> torch.Tensor:
         import torch
 
         from training.ranker.joint_loss import joint_loss
-        from training.ranker.model import as_tensors
 
         with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._device == "cuda"):
-            logits = self.model(*as_tensors(rows, self._device), youngest)
-        labels = torch.as_tensor(rows.labels, dtype=torch.float32, device=self._device)
-        users = torch.as_tensor(rows.users, dtype=torch.int64, device=self._device)
-        return joint_loss(logits.float(), labels, users, self._schedule.pair_weight)
+            logits = self.model(*batch.histories, *batch.rows, youngest)
+        return joint_loss(logits.float(), batch.labels, batch.users, self._schedule.pair_weight)
 
     def _youngest(self, n_requests: int, generator: np.random.Generator) -> torch.Tensor | None:
         """Draw from which gap bucket on each request sees its history: what is newer than a random age, for certain."""

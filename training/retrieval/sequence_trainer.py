@@ -55,8 +55,11 @@ class SequenceTrainer:
     ) -> None:
         import torch
 
-        self.model, self._windows, self._device, self._batch_size = model, windows, device, schedule.batch_size
+        from training.resident import Resident
+
+        self.model, self._device, self._batch_size = model, device, schedule.batch_size
         self._seed, self.meter = seed, Meter(device)
+        self._windows, self._lengths = Resident(windows.parts, device), windows.lengths
         self._per_epoch = min(len(windows), schedule.windows_per_epoch)
         rate = schedule.learning_rate
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=schedule.weight_decay)
@@ -83,20 +86,19 @@ class SequenceTrainer:
         generator = np.random.default_rng([self._seed, epoch])
         torch.manual_seed(int(generator.integers(2**62)))
         self.model.train()
-        rows = generator.permutation(len(self._windows))[: self._per_epoch]
+        rows = generator.permutation(len(self._lengths))[: self._per_epoch]
         # Windows of like length together: less padding. Which come together is still by chance.
-        lengths = (self._windows.items[rows] > 0).sum(axis=1)
-        batches = [rows[part] for part in like_lengths(lengths, self._batch_size, generator)]
-        for batch in batches:
-            with self.meter.step(len(batch)):
-                self._step(batch)
+        for part in like_lengths(self._lengths[rows], self._batch_size, generator):
+            with self.meter.step(len(part)):
+                self._step(rows[part])
         if (name := broken_weights(self.model)) is not None:
             raise broken(f"weights {name} are no numbers after epoch {epoch}")
 
     def _step(self, batch: NDArray[np.intp]) -> None:
         import torch
 
-        loss = self._loss(self._windows.take(batch), sampled=len(self._chances) > FULL_SOFTMAX_ITEMS)
+        parts = self._windows.take(batch, int(self._lengths[batch].max()))
+        loss = self._loss(*parts, sampled=len(self._chances) > FULL_SOFTMAX_ITEMS)
         if not bool(torch.isfinite(loss)):
             raise broken(f"loss became {loss.item()}")
         self.optimizer.zero_grad()
@@ -113,15 +115,17 @@ class SequenceTrainer:
         """
         import torch
 
+        from training.resident import Resident
+
         self.model.eval()
-        total, n = 0.0, 0
+        # They come user by user: the first alone would be those of the first names.
+        judged = windows.take(np.arange(0, len(windows), max(1, -(-len(windows) // MAX_JUDGED))))
+        total, n, resident, lengths = 0.0, 0, Resident(judged.parts, self._device), judged.lengths
         with torch.no_grad():
-            # They come user by user: the first alone would be those of the first names.
-            rows = np.arange(0, len(windows), max(1, -(-len(windows) // MAX_JUDGED)))
-            for first in range(0, len(rows), self._batch_size):
-                part = windows.take(rows[first : first + self._batch_size])
-                n_targets = int((part.targets > 0).sum())
-                total += float(self._loss(part, sampled=False)) * n_targets
+            for first in range(0, len(judged), self._batch_size):
+                part = np.arange(first, min(first + self._batch_size, len(judged)))
+                n_targets = int((judged.targets[part] > 0).sum())
+                total += float(self._loss(*resident.take(part, int(lengths[part].max())), sampled=False)) * n_targets
                 n += n_targets
         loss = total / max(n, 1)
         if not math.isfinite(loss):
@@ -145,15 +149,16 @@ class SequenceTrainer:
     def _parts(self) -> dict[str, Any]:
         return {"model": self.model, "optimizer": self.optimizer, "rates": self.rates, "meter": self.meter}
 
-    def _loss(self, windows: Windows, *, sampled: bool) -> torch.Tensor:
+    def _loss(
+        self, items: torch.Tensor, actions: torch.Tensor, gaps: torch.Tensor, targets: torch.Tensor, *, sampled: bool
+    ) -> torch.Tensor:
         import torch
 
         from training.retrieval.softmax_loss import catalogue_loss
 
-        parts = (windows.items, windows.actions, windows.gaps)
         with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._device == "cuda"):
-            vectors = self.model(*(torch.as_tensor(part, device=self._device) for part in parts))
-        targets = torch.as_tensor(windows.targets, device=self._device).reshape(-1)
+            vectors = self.model(items, actions, gaps)
+        targets = targets.reshape(-1)
         kept = targets.nonzero()[:, 0]
         vectors, targets = vectors.reshape(-1, vectors.shape[-1])[kept].float(), targets[kept] - 1
         if not sampled:

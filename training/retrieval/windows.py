@@ -35,10 +35,20 @@ class Windows:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def parts(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Return the four arrays in the order in which the trainer takes them."""
+        return self.items, self.actions, self.gaps, self.targets
+
+    @property
+    def lengths(self) -> Ints:
+        """Return the number of actions in each window."""
+        lengths: Ints = (self.items > 0).sum(axis=1)
+        return lengths
+
     def take(self, rows: Ints) -> Windows:
-        """Return some rows, without the columns that are padding in all of them."""
-        width = int((self.items[rows] > 0).sum(axis=1).max())
-        return Windows(*(part[rows, -width:] for part in (self.items, self.actions, self.gaps, self.targets)))
+        """Return some rows."""
+        return Windows(*(part[rows] for part in self.parts))
 
 
 def make_windows(training_set: TrainingSet, *, start_ms: int, end_ms: int) -> Windows:

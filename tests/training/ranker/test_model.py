@@ -87,13 +87,12 @@ def test_window_mask_hides_only_what_is_newer_for_certain() -> None:
 def test_scores_depend_on_the_candidate_by_way_of_the_history(shape: RankerShape) -> None:
     import torch
 
-    from training.ranker.model import as_tensors
+    from training.ranker.resident_rows import ResidentRows
 
     model, rows = make_model(shape), make_rows()
     assert model.sequence is not None
     with torch.no_grad():
-        tensors = as_tensors(rows, "cpu")
-        encoded = model.encode(*tensors[:4])
+        encoded = model.encode(*ResidentRows(rows, "cpu").take(np.arange(len(rows))).histories)
         request = torch.tensor([1, 1, 0, 0])
         seen = model.sequence(*encoded, request, model.items(torch.tensor([3, 4, 3, 4])))
     assert (seen[0] - seen[1]).abs().max() > 1e-3

@@ -108,7 +108,7 @@ def test_run_that_was_cut_goes_on_to_what_it_would_have_been(
         if epoch == 1:
             return done(self, epoch)
         for batch in user_batches(self._rows.users, 20)[:steps]:
-            self._loss(self._rows.take(batch), None).backward()  # type: ignore[no-untyped-call]
+            self._loss(self._resident.take(batch), None).backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
         raise KeyboardInterrupt
 
