@@ -107,7 +107,8 @@ def recipe_of(size: str, epochs: int) -> Recipe:
     from training.retrieval.sequence_model import Shape
 
     if size == "large":
-        return Recipe(Shape(n_dimensions=256, n_heads=4, max_length=200), epochs, weight_decay=0.1)
+        shape = Shape(n_dimensions=256, n_heads=4, hidden_share=0.15, max_length=200)
+        return Recipe(shape, epochs, weight_decay=0.1)
     return Recipe(Shape(), epochs)
 
 

@@ -22,12 +22,16 @@ MASKED = -1e9
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of a model; `max_length` is the most actions it reads."""
+    """Size of a model; `max_length` is the most actions it reads.
+
+    `hidden_share` of the actions is hidden in training, anew in every step, so that no one of them is relied upon.
+    """
 
     n_dimensions: int = 64
     n_layers: int = 2
     n_heads: int = 2
     dropout: float = 0.2
+    hidden_share: float = 0.0
     max_length: int = MAX_ACTIONS
 
 
@@ -64,7 +68,7 @@ class SequenceModel(nn.Module):
 
     def __init__(self, n_items: int, shape: Shape = Shape()) -> None:
         super().__init__()
-        d = shape.n_dimensions
+        d, self.hidden_share = shape.n_dimensions, shape.hidden_share
         # Row 0 is padding everywhere; item i is row i + 1.
         self.items = nn.Embedding(n_items + 1, d)
         self.actions = nn.Embedding(len(ACTION_CODES) + 1, d)
@@ -87,6 +91,8 @@ class SequenceModel(nn.Module):
         places = torch.arange(length, device=items.device).flip(0)
         x = self.items(items) + self.actions(actions) + self.gaps(gaps) + self.places(places)
         known = (items > 0).to(x.dtype)
+        if self.training and self.hidden_share:
+            known = known * (torch.rand_like(known) >= self.hidden_share)
         x = self.dropout(x) * known[:, :, None]
         causal = torch.ones(length, length, device=items.device, dtype=x.dtype).tril()
         mask = (1 - causal[None, None] * known[:, None, None, :]) * MASKED

@@ -81,3 +81,20 @@ def test_bias_is_in_the_product(model: Any, inputs: tuple[Any, Any, Any]) -> Non
     scores = Encoder(model)(*inputs) @ model.item_vectors().T
     plain = model(*inputs)[:, -1] @ model.items.weight[1:].T
     torch.testing.assert_close(scores - plain, torch.arange(N_ITEMS).float().expand(3, -1), rtol=1e-4, atol=1e-4)
+
+
+def test_hidden_actions_are_as_if_they_were_padding_and_others_each_time(inputs: tuple[Any, Any, Any]) -> None:
+    import torch
+
+    from training.retrieval.sequence_model import SequenceModel, Shape
+
+    torch.manual_seed(1)
+    model = SequenceModel(N_ITEMS, Shape(dropout=0.0, hidden_share=0.5))
+    torch.manual_seed(2)
+    shown = torch.rand(inputs[0].shape) >= 0.5
+    torch.manual_seed(2)
+    first, second = model(*inputs), model(*inputs)
+    assert not torch.allclose(first, second)
+    model.eval()
+    torch.testing.assert_close(first, model(inputs[0] * shown, *inputs[1:]))
+    torch.testing.assert_close(model(*inputs), model(*inputs))
