@@ -26,7 +26,8 @@ from benchmarks.circumstances import circumstances
 from recloop.cli import day_or_time, run
 from recloop.clock import MS_PER_HOUR
 from recloop.metrics import bootstrap_interval
-from recloop.recommend import NOMINATIONS, Nominations, Recommender
+from recloop.recommender import Recommender
+from recloop.retrieval import NOMINATIONS, Nominations
 from recloop.settings import Settings, load_settings
 from recloop.slates import fill, value
 from recloop.sources import FORMS, open_source

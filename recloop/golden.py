@@ -17,7 +17,7 @@ import numpy as np
 from recloop.bundles import BundleFile, read_json
 from recloop.errors import BundleIncompatible
 from recloop.ranking import Context, UserState
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from recloop.sequences import RecentActions
 
 TOLERANCE = 1e-3

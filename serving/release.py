@@ -19,7 +19,7 @@ from pathlib import Path
 from recloop.bundles import verify
 from recloop.clock import Clock
 from recloop.errors import BundleError, BundleTampered, ComponentUnavailable
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from serving.bundle_store import BundleStore
 from serving.registry import ModelRegistry, ModelVersion
 from serving.telemetry import Telemetry

@@ -13,13 +13,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from recloop.bundled_recommender import load_recommender
 from recloop.bundles import BundleFile, Manifest, ranker_file, verify
 from recloop.errors import BundleError, BundleIncompatible
 from recloop.golden import check_golden
 from recloop.labels import Head
 from recloop.ranker import HISTORY_INPUTS, ROW_INPUTS, Score, graph_inputs, tree_columns
 from recloop.ranking import Matrix
-from recloop.recommend import Encode, Predict, Recommender, load_recommender
+from recloop.recommender import Predict, Recommender
+from recloop.retrieval import Encode
 
 ENCODER_INPUTS = ("items", "actions", "gaps")
 

@@ -23,7 +23,7 @@ import numpy as np
 from recloop.clock import Clock, from_ms, to_ms
 from recloop.errors import ComponentUnavailable
 from recloop.ranking import Context, UserState
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from recloop.settings import Settings
 from recloop.slates import fill, value
 from serving.api import Reason, RecommendRequest, ServedBy

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recloop.bundled_items import write_items
 from recloop.bundles import BundleFile, Manifest, ranker_file, seal, verify
 from recloop.extras import Extras
 from recloop.golden import GoldenRequest, write_golden
 from recloop.ranker import RANKER_COLUMNS
 from recloop.ranking import RANKING_FEATURES
-from recloop.recommend import Recommender, write_items
+from recloop.recommender import Recommender
 from recloop.settings import PROJECT_DIR
 from training.data.dataset import TrainingSet
 from training.model_card import model_card

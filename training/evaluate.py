@@ -2,7 +2,7 @@
 
 In: a sealed bundle, by folder or MLflow address; what judges it. Out: a JSON report: slates against popularity on the
 same requests; heads on exposures with intervals; of a source also by slice, and a file of every probability.
-Everything is scored through `recloop.recommend.Recommender`, as serving does; the last line printed is a JSON object.
+Everything is scored through `recloop.recommender.Recommender`, as serving does; the last line printed is a JSON object.
 Run: python -m training.evaluate --bundle BUNDLE --training-set DIR --report FILE.json
      python -m training.evaluate --bundle BUNDLE --data SOURCE:DIR --from DATE --to DATE --report FILE.json
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 from recloop import cli
 from recloop.metrics import FEW_RESAMPLES
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from recloop.settings import Settings, load_settings
 from recloop.sources import FORMS, open_source
 from training.data.dataset import TrainingSet

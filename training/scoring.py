@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.bundled_recommender import load_recommender
 from recloop.bundles import BundleFile, Manifest, ranker_file, verify
 from recloop.golden import check_golden
 from recloop.ranker import Score, graph_inputs
 from recloop.ranking import Matrix
-from recloop.recommend import Encode, Predict, Recommender, load_recommender
+from recloop.recommender import Predict, Recommender
+from recloop.retrieval import Encode
 from training.threads import n_threads
 
 MANY_ROWS = 5_000

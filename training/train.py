@@ -26,7 +26,7 @@ from typing import Any
 from recloop import cli
 from recloop.bundles import Manifest
 from recloop.clock import SystemClock
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from recloop.settings import DEVICE_CHOICES, FUSION_CHOICES, RANKER_CHOICES, Settings, load_settings
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.narrowness import AS_IT_IS, POLICIES, Policy, answer, compare, long_term
 from recloop.clock import MS_PER_HOUR
 from recloop.labels import Head
-from recloop.recommend import NOMINATIONS, Nominations, Recommender
+from recloop.recommender import Recommender
+from recloop.retrieval import NOMINATIONS, Nominations
 from recloop.settings import Settings
 from tests.training.kind_recommender import kind_recommender
 from training.data.dataset import TrainingSet

@@ -16,7 +16,8 @@ from recloop.histories import Histories
 from recloop.labels import Head
 from recloop.ranker import Ranker, RankerInputs, pool
 from recloop.ranking import CONTEXT_COLUMNS, RANKING_FEATURES, Context, UserState
-from recloop.recommend import Candidates, Recommender
+from recloop.recommender import Recommender
+from recloop.retrieval import Candidates
 from recloop.sequences import RecentActions
 from serving.scoring import load_bundle
 from tests.contracts.conftest import FORMS, SEED, Rank, stack

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recloop.bundles import BundleFile
 from recloop.ranking import Context, UserState
-from recloop.recommend import Retriever
+from recloop.retrieval import Retriever
 from recloop.sequences import RecentActions
 from serving.scoring import load_bundle
 from tests.contracts.conftest import SEED, fit_base, fit_with_content

@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from recloop.bundled_items import write_items
+from recloop.bundled_recommender import load_recommender
 from recloop.bundles import BundleFile, Manifest, ranker_file, seal
 from recloop.clock import MS_PER_DAY
 from recloop.labels import Head
-from recloop.ranking import ITEM_NUMBER_COLUMNS, RANKING_FEATURES, Items, Matrix
-from recloop.recommend import Recommender, load_recommender, write_items
+from recloop.ranking import ITEM_NUMBER_COLUMNS, RANKING_FEATURES, Context, Items, Matrix, UserState
+from recloop.recommender import Recommender
+from recloop.sequences import RecentActions
 
 N_ITEMS, N_DIMENSIONS = 12, 4
 AS_OF_MS = 100 * MS_PER_DAY
+NOW = Context(AS_OF_MS + 5_000)
 CREATED_AT = datetime(2022, 5, 1, tzinfo=UTC)
 
 
@@ -34,6 +38,12 @@ def tiny_items() -> Items:
         numbers=numbers,
         as_of_ms=AS_OF_MS,
     )
+
+
+def user(*item_ids: str, **fields: object) -> UserState:
+    n = len(item_ids)
+    recent = RecentActions(item_ids, ("save",) * n, tuple(AS_OF_MS + place for place in range(n)), (0,) * n)
+    return UserState("u", recent=recent, **fields)  # type: ignore[arg-type]
 
 
 def mean_encoder(items: NDArray[np.int64], actions: NDArray[np.int64], gaps: NDArray[np.int64]) -> NDArray[np.float32]:

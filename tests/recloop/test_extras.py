@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recloop.bundled_recommender import load_recommender
 from recloop.bundles import BundleFile, read_manifest, seal
 from recloop.errors import BundleIncompatible
 from recloop.extras import ATTRIBUTE, FOR_SLATE, Extras
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES, Context, UserState, Vocabularies
-from recloop.recommend import Recommender, load_recommender
+from recloop.recommender import Recommender
 from recloop.statistics import Part, Statistic, Statistics, Stream
 from tests.recloop.conftest import AS_OF_MS, click_head, mean_encoder, tiny_items, write_tiny_bundle
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from recloop.bundled_recommender import load_recommender
 from recloop.errors import BundleIncompatible
 from recloop.golden import GoldenRequest, check_golden, write_golden
 from recloop.labels import Head
 from recloop.ranking import Context, UserState
-from recloop.recommend import Recommender, load_recommender
+from recloop.recommender import Recommender
 from recloop.sequences import RecentActions
 from tests.recloop.conftest import AS_OF_MS, click_head, mean_encoder
 

@@ -11,13 +11,14 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from recloop.bundled_items import write_items
+from recloop.bundled_recommender import load_recommender
 from recloop.bundles import BundleFile, ranker_file, seal, verify
 from recloop.clock import MS_PER_DAY, to_ms
 from recloop.golden import GoldenRequest, write_golden
 from recloop.labels import Head
 from recloop.ranker import RANKER_COLUMNS
 from recloop.ranking import ITEM_NUMBER_COLUMNS, RANKING_FEATURES, Context, Items, UserState
-from recloop.recommend import load_recommender, write_items
 from recloop.sequences import RecentActions
 from serving.scoring import load_encoder, load_head, load_score
 

@@ -7,9 +7,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.collaborative import FoldIn
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES, Items, Matrix, Vocabularies
-from recloop.recommend import FoldIn, Recommender
+from recloop.recommender import Recommender
 from tests.training.synthetic import KINDS
 
 LACKED = "i00"

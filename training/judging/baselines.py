@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.collaborative import cf_weight
 from recloop.events import INTERACTIONS
 from recloop.extras import Extras
 from recloop.labels import Head
 from recloop.ranker import to_logits
 from recloop.ranking import CATEGORICAL, Items, Matrix
-from recloop.recommend import cf_weight
 from recloop.sequences import MAX_ACTIONS
 from recloop.statistics import BASE_STATISTICS, Part, Statistic, Statistics, Stream
 from recloop.tables import Column

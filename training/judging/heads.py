@@ -19,7 +19,7 @@ from recloop.clock import format_time, from_ms
 from recloop.labels import Head
 from recloop.metrics import N_RESAMPLES
 from recloop.ranking import RANKING_FEATURES
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from recloop.tables import Origin
 from training.data.dataset import Ints, TrainingSet
 from training.judging.baselines import Scores, log_baselines

@@ -16,7 +16,7 @@ from recloop.head_metrics import auc, grouped_auc
 from recloop.labels import Head
 from recloop.ranker import RANKER_COLUMNS, tree_columns
 from recloop.ranking import Matrix
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from training.data.dataset import Ints, TrainingSet
 from training.judging.tree_variants import FULL, VARIANTS
 from training.stacking.rows import Rows, example_rows, with_ranker

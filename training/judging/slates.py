@@ -23,7 +23,7 @@ from recloop.metrics import (
     recall_at_k,
 )
 from recloop.ranking import Items
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from recloop.settings import Settings
 from recloop.slates import value
 from training.data.dataset import Ints, TrainingSet

@@ -16,7 +16,7 @@ import numpy as np
 
 from recloop.clock import format_time, from_ms
 from recloop.errors import TrainingError
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from recloop.settings import Settings
 from recloop.sources import Source
 from recloop.sources.base import moment

@@ -1,6 +1,6 @@
 """Collaborative filtering: ALS over the base span's interactions; the item factors are all that is kept.
 
-In: a training set. Out: item factors float32 [n, d], with which `recloop.recommend.FoldIn` makes a user's vector at
+In: a training set. Out: item factors float32 [n, d], with which `recloop.collaborative.FoldIn` makes a user's vector at
 request time, from what the user did until then; so no user needs to have been there in training.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.collaborative import cf_weight
 from recloop.errors import TrainingError
 from recloop.events import INTERACTIONS
-from recloop.recommend import cf_weight
 from training.data.dataset import TrainingSet
 from training.threads import n_threads
 

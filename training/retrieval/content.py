@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.collaborative import FoldIn
 from recloop.ranking import Context, Items, UserState
-from recloop.recommend import FoldIn, Retriever
+from recloop.retrieval import Retriever
 from recloop.tables import Column
 from recloop.training_set import PUBLISHED_MS
 from training.data.dataset import Ints, TrainingSet

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from recloop.clock import format_time, from_ms
 from recloop.errors import TrainingError
-from recloop.recommend import Encode
+from recloop.retrieval import Encode
 from recloop.sequences import MAX_ACTIONS
 from training.checkpoint import run_identity
 from training.data.dataset import TrainingSet

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from recloop.bundled_items import read_items
 from recloop.bundles import BundleFile, verify
 from recloop.errors import TrainingError
 from recloop.ranking import Items
-from recloop.recommend import read_items
 
 if TYPE_CHECKING:
     from training.retrieval.sequence_model import SequenceModel

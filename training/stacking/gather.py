@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.clock import MS_PER_DAY
+from recloop.collaborative import FoldIn
 from recloop.extras import Extras
 from recloop.features import EVERYONE, MAX_POPULAR_ITEMS, POPULARITY_HALF_LIFE_DAYS
 from recloop.labels import Head
-from recloop.recommend import FoldIn, Retriever
+from recloop.retrieval import Retriever
 from training.data.dataset import Ints, TrainingSet
 from training.data.outcomes import BY_ACTION
 from training.data.requests import sample_requests

@@ -18,7 +18,8 @@ from recloop.extras import ATTRIBUTE, Extras, as_number
 from recloop.histories import Histories
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES, Context, Items, Matrix, Vocabularies, ranking_matrix
-from recloop.recommend import Recommender, Retriever
+from recloop.recommender import Recommender
+from recloop.retrieval import Retriever
 from recloop.tables import Column, Origin
 from training.data.dataset import Ints, TrainingSet
 from training.data.item_history import ItemHistory

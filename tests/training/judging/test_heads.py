@@ -14,11 +14,12 @@ import pytest
 
 from recloop.bundles import Manifest
 from recloop.catalog import CatalogItem
+from recloop.collaborative import FoldIn
 from recloop.features import EVERYONE
 from recloop.head_metrics import auc
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES, Matrix
-from recloop.recommend import FoldIn, Recommender
+from recloop.recommender import Recommender
 from recloop.tables import Origin
 from tests.training.stacking.test_rows import N_DIMENSIONS, count_encoder
 from tests.training.synthetic import N_DAYS, START, SyntheticSource

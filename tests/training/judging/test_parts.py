@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from recloop.ranker import RANKER_COLUMNS, tree_columns
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from training.data.dataset import Ints, TrainingSet
 from training.judging import parts
 from training.judging.heads import judged_rows

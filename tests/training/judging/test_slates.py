@@ -11,7 +11,7 @@ import pytest
 from recloop.labels import Head
 from recloop.metrics import ndcg_at_k
 from recloop.ranking import Items, UserState
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from recloop.settings import Settings
 from tests.training.kind_recommender import LACKED, kind_recommender
 from training.data.dataset import TrainingSet

@@ -17,7 +17,7 @@ from recloop.clock import from_ms
 from recloop.events import Action, Event
 from recloop.head_metrics import auc, grouped_auc
 from recloop.labels import Head
-from recloop.recommend import Recommender
+from recloop.recommender import Recommender
 from recloop.settings import Settings
 from recloop.sources.base import moment
 from recloop.sources.event_files import EventFiles

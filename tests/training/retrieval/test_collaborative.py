@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from recloop.collaborative import FoldIn
 from recloop.errors import TrainingError
-from recloop.recommend import FoldIn
 from recloop.sequences import ACTION_CODES
 from training.data.dataset import TrainingSet
 from training.retrieval.collaborative import ALPHA, REGULARIZATION, train_collaborative

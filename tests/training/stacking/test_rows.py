@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from recloop.collaborative import FoldIn
 from recloop.features import EVERYONE
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES, Vocabularies
-from recloop.recommend import FoldIn, Retriever
+from recloop.retrieval import Retriever
 from training.data.dataset import TrainingSet
 from training.data.item_history import ItemHistory
 from training.data.requests import sample_requests
