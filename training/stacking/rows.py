@@ -115,40 +115,7 @@ def example_rows(
     """
     examples = training_set.examples
     requests = list(training_set.requests(rows))
-    # Filled in place: small arrays kept from each batch would lie between its large ones and hold their memory.
-    matrix = np.empty((len(rows), len(RANKING_FEATURES)), dtype=np.float32)
-    histories = Histories.blank(len(requests))
-    fixed = training_set.items.fixed_columns
-    row = 0
-    for first in range(0, len(requests), EXAMPLE_BATCH):
-        group = requests[first : first + EXAMPLE_BATCH]
-        asked = [
-            (training_set.user_state(int(own[0]), with_seen=False), training_set.context(int(own[0]))) for own in group
-        ]
-        known = retriever.histories(asked)
-        for whole, part in zip(histories.parts, known.parts, strict=True):
-            whole[first : first + len(group)] = part
-        ids = [training_set.items.ids[row] for row in examples.items[np.concatenate(group)]]
-        cf_scores, sequence_scores = retriever.pair_scores(
-            asked, known, np.repeat(np.arange(len(group)), [*map(len, group)]), ids
-        )
-        place = 0
-        for own, (user, context) in zip(group, asked, strict=True):
-            items = examples.items[own]
-            numbers = np.hstack([examples.item_numbers[own], fixed[items]])
-            matrix[row : row + len(own)] = ranking_matrix(
-                user,
-                training_set.items,
-                items,
-                context=context,
-                vocabularies=vocabularies,
-                cf_scores=cf_scores[place : place + len(own)],
-                sequence_scores=sequence_scores[place : place + len(own)],
-                item_numbers=numbers,
-                item_as_of_ms=_ages(examples.item_as_of_ms[own], context),
-            )
-            row += len(own)
-            place += len(own)
+    matrix, histories = _example_matrix(training_set, retriever, vocabularies, requests)
     moments = Moments(examples.user_ids[rows], examples.items[rows], examples.surfaces[rows], examples.times_ms[rows])
     labels = {head: examples.labels[head][rows] for head in Head}
     found = Rows(
@@ -160,6 +127,48 @@ def example_rows(
     if retriever.extras is not None:
         found = with_extras(training_set, counted or RowStatistics(training_set), found, retriever.extras)
     return found if retriever.ranker is None else with_ranker(retriever, training_set.items, found)
+
+
+def _example_matrix(
+    training_set: TrainingSet, retriever: Retriever, vocabularies: Vocabularies, requests: list[Ints]
+) -> tuple[Matrix, Histories]:
+    """Return the ranking matrix of the requests' examples, and the history of each request."""
+    # Filled in place: small arrays kept from each batch would lie between its large ones and hold their memory.
+    matrix = np.empty((sum(map(len, requests)), len(RANKING_FEATURES)), dtype=np.float32)
+    histories = Histories.blank(len(requests))
+    stop = 0
+    for first in range(0, len(requests), EXAMPLE_BATCH):
+        group = requests[first : first + EXAMPLE_BATCH]
+        start, stop = stop, stop + sum(map(len, group))
+        known = _fill(matrix[start:stop], training_set, retriever, vocabularies, group)
+        for whole, part in zip(histories.parts, known.parts, strict=True):
+            whole[first : first + len(group)] = part
+    return matrix, histories
+
+
+def _fill(
+    matrix: Matrix, training_set: TrainingSet, retriever: Retriever, vocabularies: Vocabularies, requests: list[Ints]
+) -> Histories:
+    """Write the examples of a few requests into a matrix of as many rows; return the requests' histories."""
+    examples, items = training_set.examples, training_set.items
+    asked = [
+        (training_set.user_state(int(own[0]), with_seen=False), training_set.context(int(own[0]))) for own in requests
+    ]
+    histories = retriever.histories(asked)
+    rows = np.concatenate(requests)
+    asked_by = np.repeat(np.arange(len(requests)), [*map(len, requests)])
+    ids = [items.ids[row] for row in examples.items[rows]]
+    cf_scores, sequence_scores = retriever.pair_scores(asked, histories, asked_by, ids)
+    numbers = np.hstack([examples.item_numbers[rows], items.fixed_columns[examples.items[rows]]])
+    stop = 0
+    for own, (user, context) in zip(requests, asked, strict=True):
+        start, stop = stop, stop + len(own)
+        matrix[start:stop] = ranking_matrix(
+            user, items, examples.items[own], context=context, vocabularies=vocabularies,
+            cf_scores=cf_scores[start:stop], sequence_scores=sequence_scores[start:stop],
+            item_numbers=numbers[start:stop], item_as_of_ms=_ages(examples.item_as_of_ms[own], context),
+        )  # fmt: skip
+    return histories
 
 
 def shown(training_set: TrainingSet, rows: Ints) -> NDArray[np.bool_]:

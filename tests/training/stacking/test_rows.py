@@ -60,6 +60,19 @@ def test_example_rows_keep_order_and_labels(
         assert lengths[row] == len(training_set.user_state(row).recent)
 
 
+def test_example_rows_are_the_same_however_many_requests_are_taken_at_a_time(
+    training_set: TrainingSet, retriever: Retriever, vocabularies: Vocabularies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.arange(300)
+    at_once = example_rows(training_set, retriever, vocabularies, rows)
+    assert len(at_once.histories) > 2 * 7
+    monkeypatch.setattr("training.stacking.rows.EXAMPLE_BATCH", 7)
+    found = example_rows(training_set, retriever, vocabularies, rows)
+    np.testing.assert_array_equal(found.matrix, at_once.matrix)
+    for own, other in zip(found.histories.parts, at_once.histories.parts, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
 def test_item_numbers_are_those_of_the_moment(
     training_set: TrainingSet, retriever: Retriever, vocabularies: Vocabularies
 ) -> None:
