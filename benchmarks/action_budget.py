@@ -74,8 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_writable(args.out)
-        started, settings = time.monotonic(), load_settings()
-        settings = settings if args.seed is None else settings.model_copy(update={"seed": args.seed})
+        started, settings = time.monotonic(), load_settings(seed=args.seed)
         training_set, later = read_sets(args.data, until=args.until, start=args.start, end=args.end, settings=settings)
         material = describe(training_set, later, end_ms=training_set.split.end_ms, settings=settings)
         found = measure(*ranker_parts(material), material.judged.user_ids, settings)

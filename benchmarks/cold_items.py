@@ -90,8 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_writable(args.out)
-        given = {name: getattr(args, name) for name in ("epochs", "seed") if getattr(args, name) is not None}
-        report = measure(args, Settings.model_validate(load_settings().model_dump() | given))
+        report = measure(args, load_settings(epochs=args.epochs, seed=args.seed))
         args.out.write_text(json.dumps(report) + "\n", encoding="utf-8")
         report.pop("samples")
         print(json.dumps(report, indent=1))

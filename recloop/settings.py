@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
@@ -104,7 +104,8 @@ class Settings(BaseSettings):
         "per request; concat: in every action, so that it runs once per candidate.",
     )
     ranker_epochs: int = Field(2, ge=1, description="Most epochs of the ranker; it overfits after two or three.")
-    seed: int = Field(17, description="Seed that every random choice is derived from.")
+    # LightGBM holds it in 32 bits with a sign, and makes another seed of a larger one without a word.
+    seed: int = Field(17, ge=0, lt=2**31, description="Seed that every random choice is derived from.")
     threads: int = Field(
         2,
         ge=1,
@@ -171,20 +172,24 @@ class Settings(BaseSettings):
         return f"{driver}://{user}:{password}@{address}/{database}"
 
 
-def load_settings(env_file: Path | None = None) -> Settings:
+def load_settings(env_file: Path | None = None, **options: Any) -> Settings:
     """Read the environment, and below it `env_file` (default: `$RECLOOP_ENV_FILE`, else `var/recloop.env`).
 
-    A missing env file counts as empty: a cluster may set everything in the environment.
+    A missing env file counts as empty: a cluster may set everything in the environment. Over both stand a command's
+    options, by the setting's name; None is one that was not given.
 
     Raises:
-        ConfigurationError: a value does not parse; names the variable.
+        ConfigurationError: a value does not parse or is out of its range; names the variable or the option.
     """
     path = env_file or Path(os.environ.get("RECLOOP_ENV_FILE", PROJECT_DIR / ENV_FILE))
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        return Settings(_env_file=path)
+        return Settings(_env_file=path, **given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = "RECLOOP_" + "_".join(str(part) for part in first["loc"]).upper()
+        name, found = "_".join(str(part) for part in first["loc"]), f"is {first['input']!r}: {first['msg']}."
+        if name in given:
+            raise ConfigurationError(f"--{name} {found} Correct it.") from error
         raise ConfigurationError(
-            f"{name} is {first['input']!r}: {first['msg']}. Correct it in the environment or in {path}."
+            f"RECLOOP_{name.upper()} {found} Correct it in the environment or in {path}."
         ) from error

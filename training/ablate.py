@@ -58,8 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_writable(args.report, args.markdown)
-        given = {name: getattr(args, name) for name in ("epochs", "device", "seed") if getattr(args, name) is not None}
-        report = run(args, Settings.model_validate(load_settings().model_dump() | given))
+        report = run(args, load_settings(epochs=args.epochs, device=args.device, seed=args.seed))
         write_report(args.report, report)
         if args.markdown is not None:
             args.markdown.write_text(markdown(report), encoding="utf-8")

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from recloop import cli
 from recloop.errors import TrainingError
-from recloop.settings import DEVICE_CHOICES, load_settings
+from recloop.settings import DEVICE_CHOICES, Settings, load_settings
 from training.costs import RunCosts
 from training.reports import check_writable, write_report
 from training.retrieval.item_sequences import ItemSequences, read_sequences, read_targets
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_writable(args.report)
         checkpoints = args.report.with_name(f"{args.report.name}.checkpoints")
-        report = run_next_item(args, checkpoints)
+        report = run_next_item(args, load_settings(seed=args.seed), checkpoints)
         write_report(args.report, report)
         shutil.rmtree(checkpoints, ignore_errors=True)
         print(json.dumps({name: value for name, value in report.items() if name != "curve"}))
@@ -96,8 +96,6 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.epochs < 1:
         next_item.error(f"--epochs is {args.epochs}; expected 1 or more, an untrained model is not ranked with")
-    if args.seed is not None and args.seed < 0:
-        next_item.error(f"--seed is {args.seed}; expected 0 or more")
     return args
 
 
@@ -112,7 +110,7 @@ def recipe_of(size: str, epochs: int) -> Recipe:
     return Recipe(Shape(), epochs)
 
 
-def run_next_item(args: argparse.Namespace, checkpoints: Path) -> dict[str, Any]:
+def run_next_item(args: argparse.Namespace, settings: Settings, checkpoints: Path) -> dict[str, Any]:
     """Train on one file, rank the targets of the other, return the report.
 
     Raises:
@@ -128,15 +126,15 @@ def run_next_item(args: argparse.Namespace, checkpoints: Path) -> dict[str, Any]
     ranked, targets = read_targets(args.test, sequences) if args.test else sequences.held_back()
     learned = sequences if args.test else ranked
     device = choose_device(args.device)
-    seed = load_settings().seed if args.seed is None else args.seed
     recipe = recipe_of(args.size, args.epochs)
     fitted = fit(
-        learned, recipe, patience=PATIENCE, seed=seed, device=device, checkpoint=checkpoints / "fit.pt", costs=costs
-    )
+        learned, recipe, patience=PATIENCE, seed=settings.seed, device=device,
+        checkpoint=checkpoints / "fit.pt", costs=costs,
+    )  # fmt: skip
     model = fitted.model
     if args.refit:
         model = refit(
-            learned, recipe, epochs=fitted.best.epoch, seed=seed, device=device,
+            learned, recipe, epochs=fitted.best.epoch, seed=settings.seed, device=device,
             checkpoint=checkpoints / "refit.pt", costs=costs,
         )  # fmt: skip
     figures = measure(rank_targets(model, ranked, targets))
@@ -144,7 +142,7 @@ def run_next_item(args: argparse.Namespace, checkpoints: Path) -> dict[str, Any]
         **figures,
         **costs.to_dict(),
         "device": device,
-        "seed": seed,
+        "seed": settings.seed,
         "size": args.size,
         "refit": args.refit,
         "users": len(sequences.user_ids),

@@ -78,12 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--data and --until go together")
 
     def command() -> int:
-        given = {
-            name: getattr(args, name)
-            for name in ("epochs", "device", "ranker", "fusion", "seed")
-            if getattr(args, name) is not None
-        }
-        settings = Settings.model_validate(load_settings().model_dump() | given)
+        settings = load_settings(
+            epochs=args.epochs, device=args.device, ranker=args.ranker, fusion=args.fusion, seed=args.seed
+        )
         warm = open_warm_start(args.warm_start, settings) if args.warm_start else None
         if args.data:
             report = train_on_source(args.data, args.until, args.out, settings=settings, warm=warm)

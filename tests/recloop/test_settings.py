@@ -42,6 +42,27 @@ def test_malformed_value_names_the_variable(no_file: Path, monkeypatch: pytest.M
         load_settings(no_file)
 
 
+@pytest.mark.parametrize("seed", ["-1", str(2**31)])
+def test_seed_that_a_library_would_not_take_names_the_variable(
+    no_file: Path, monkeypatch: pytest.MonkeyPatch, seed: str
+) -> None:
+    monkeypatch.setenv("RECLOOP_SEED", seed)
+    with pytest.raises(ConfigurationError, match=f"RECLOOP_SEED is '{seed}': Input should be"):
+        load_settings(no_file)
+
+
+def test_option_of_a_command_wins_where_it_is_given(no_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECLOOP_SEED", "3")
+    monkeypatch.setenv("RECLOOP_EPOCHS", "4")
+    settings = load_settings(no_file, seed=5, epochs=None)
+    assert (settings.seed, settings.epochs) == (5, 4)
+
+
+def test_option_that_is_out_of_range_is_named_as_the_option(no_file: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--seed is -1: Input should be .* equal to 0\. Correct it\.$"):
+        load_settings(no_file, seed=-1)
+
+
 def test_settings_are_frozen(no_file: Path) -> None:
     with pytest.raises(pydantic.ValidationError):
         load_settings(no_file).seed = 1  # type: ignore[misc]

@@ -303,6 +303,16 @@ def test_a_source_needs_its_end_and_a_folder_has_one(
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(("option", "found", "least"), [("--seed", -1, 0), ("--epochs", 0, 1)])
+def test_option_that_is_out_of_range_is_said_before_anything_is_read(
+    option: str, found: int, least: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--training-set", str(tmp_path / "missing"), "--out", str(tmp_path / "bundle"), option, str(found)]
+    assert main(options) == 1
+    said = f"{option} is {found}: Input should be greater than or equal to {least}. Correct it."
+    assert capsys.readouterr().err.splitlines()[-1] == f"ConfigurationError: {said}"
+
+
 def test_a_source_without_events_before_the_end_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = f"events:{write_log(tmp_path / 'log', shown_log())}"
     assert main(["--data", data, "--until", "2001-01-01", "--out", str(tmp_path / "bundle")]) == 1
