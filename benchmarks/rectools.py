@@ -165,6 +165,7 @@ def run_rectools(args: argparse.Namespace, shape: str) -> dict[str, Any]:
 def environment(threads: int) -> dict[str, str]:
     """Return the variables under which either side runs: as many threads, no waiting in circles, no other device."""
     return os.environ | {
+        "RECLOOP_THREADS": str(threads),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",

@@ -16,7 +16,8 @@ and, in `targets_unseen`, the held-back items that training never saw: they stay
 below every cut.
 
 After each epoch the model is kept beside the report, in FILE.json.checkpoints, until the report is written: the same
-command goes on from there after it was stopped. Seconds and memory count what was spent before, up to that epoch.
+command goes on from there after it was stopped. Seconds and memory count what was spent before, up to that epoch; the
+seconds are those of RECLOOP_THREADS threads.
 """
 
 from __future__ import annotations
@@ -143,6 +144,7 @@ def run_next_item(args: argparse.Namespace, settings: Settings, checkpoints: Pat
         **costs.to_dict(),
         "device": device,
         "seed": settings.seed,
+        "threads": settings.threads,
         "size": args.size,
         "refit": args.refit,
         "users": len(sequences.user_ids),

@@ -53,7 +53,7 @@ def test_a_run_without_test_figures_is_no_run() -> None:
 
 def test_both_sides_get_as_many_threads() -> None:
     variables = environment(3)
-    assert [variables[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")] == ["3", "3"]
+    assert [variables[name] for name in ("RECLOOP_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")] == ["3"] * 3
 
 
 def test_load_is_watched_to_the_end_of_the_block(monkeypatch: pytest.MonkeyPatch) -> None:

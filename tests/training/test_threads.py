@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from recloop.labels import Head
 from tests.serving.encoder_graph import graph
 from tests.training.plain_rows import planted_rows
 from tests.training.ranker_maker import SMALL, make_items, make_rows
+from training.benchmark import main
 from training.data.dataset import TrainingSet
 from training.scoring import load_encoder
 from training.stacking.stack import train_stack
@@ -53,6 +55,15 @@ def test_transformer_learns_with_them(training_set: TrainingSet) -> None:
     with pytest.raises(TrainingError):
         train_sequence(dataclasses.replace(training_set, split=nothing), epochs=1, seed=1, device="cpu")
     assert torch.get_num_threads() == N
+
+
+def test_benchmark_learns_with_them(tmp_path: Path) -> None:
+    import torch
+
+    train, report = tmp_path / "train.txt", tmp_path / "report.json"
+    train.write_text("".join(f"{user} {item}\n" for user in range(4) for item in range(5)))
+    assert main(["next-item", "--train", str(train), "--report", str(report), "--epochs", "1"]) == 0
+    assert torch.get_num_threads() == json.loads(report.read_text())["threads"] == N
 
 
 def test_ranker_learns_with_them() -> None:

@@ -24,6 +24,7 @@ from training.costs import RunCosts
 from training.retrieval.item_sequences import ItemSequences, Rows
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer, broken
 from training.retrieval.windows import Windows
+from training.threads import n_threads
 
 if TYPE_CHECKING:
     from training.retrieval.sequence_model import SequenceModel, Shape
@@ -168,6 +169,7 @@ def _start(sequences: ItemSequences, recipe: Recipe, *, seed: int, device: str) 
 
     from training.retrieval.sequence_model import SequenceModel
 
+    torch.set_num_threads(n_threads())
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     windows = make_windows(sequences, length=recipe.shape.max_length)
