@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
+FORMAT = 2
+"""Of what the trainers keep: another one where a name, a shape or its meaning changes. A file that has none has 1."""
+
 
 def run_identity(data: Iterable[Any], settings: Any) -> str:
     """Return a hash of every array of the data and of all settings: two runs with one identity end alike."""
@@ -44,14 +47,14 @@ def write_checkpoint(path: Path, run: str, state: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".new")
     with aside.open("wb") as file:
-        torch.save({"run": run, **state}, file)
+        torch.save({"format": FORMAT, "run": run, **state}, file)
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
 
 
 def read_checkpoint(path: Path, run: str, device: str) -> dict[str, Any] | None:
-    """Return what a run wrote; None where there is no file, or one of another run, which is then overwritten."""
+    """Return what a run wrote; None where there is no file, or one of another run or format: it is then overwritten."""
     import torch
 
     if not path.exists():
@@ -60,6 +63,9 @@ def read_checkpoint(path: Path, run: str, device: str) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
         LOG.warning("checkpoint %s cannot be read (%s); training starts anew", path, error)
+        return None
+    if (found := state.get("format", 1)) != FORMAT:
+        LOG.warning("checkpoint %s has format %s, this code reads %d; training starts anew", path, found, FORMAT)
         return None
     if state.get("run") != run:
         LOG.warning("checkpoint %s is of a run with other data or settings; training starts anew", path)
