@@ -7,7 +7,7 @@ from airflow.sdk import DAG, Param
 from orchestration.command import CommandOperator
 from orchestration.defaults import DEFAULT_ARGS, GPU_POOL, UNTIL, Tag, at, documentation, moment, pick, training_folder
 from recloop import commands
-from recloop.settings import DEVICE_CHOICES, RANKER_CHOICES
+from recloop.settings import DEVICE_CHOICES, FUSION_CHOICES, RANKER_CHOICES
 
 TRAINING_SET, BUNDLE = training_folder("set"), training_folder("bundle")
 
@@ -24,6 +24,7 @@ with DAG(
         "epochs": Param(0, type="integer", minimum=0, title="Epochs", description="Of the transformer; 0: as set."),
         "device": pick("Device", list(DEVICE_CHOICES), "auto: the setting's."),
         "ranker": pick("Ranker", ["as set", *RANKER_CHOICES], "auto: as the heads need it."),
+        "fusion": pick("Fusion", ["as set", *FUSION_CHOICES], "Where the ranker's transformer meets the candidate."),
         "warm_start": Param(False, type="boolean", title="Warm start", description="From the champion's transformer."),
         "promote": Param(True, type="boolean", title="Promote", description="Hold the gate, then move `champion`."),
     },
@@ -38,15 +39,15 @@ with DAG(
     train = CommandOperator(
         task_id="train",
         argv=commands.train_model(
-            training_set=TRAINING_SET,
-            out=BUNDLE,
+            training_set=TRAINING_SET, out=BUNDLE,
             epochs="{{ params.epochs or '' }}",
             device="{{ params.device | replace('auto', '') }}",
             ranker="{{ params.ranker | replace('as set', '') }}",
+            fusion="{{ params.fusion | replace('as set', '') }}",
             warm_start="{{ 'champion' if params.warm_start else '' }}",
         ),
         pool=GPU_POOL,
-    )
+    )  # fmt: skip
     register = CommandOperator(
         task_id="register", argv=commands.register_model(bundle=BUNDLE, training_set=TRAINING_SET)
     )

@@ -67,13 +67,21 @@ def build_training_set(*, until: str, out: str) -> Argv:
 
 
 def train_model(
-    *, training_set: str, out: str, epochs: str = "", device: str = "", ranker: str = "", warm_start: str = ""
+    *,
+    training_set: str,
+    out: str,
+    epochs: str = "",
+    device: str = "",
+    ranker: str = "",
+    fusion: str = "",
+    warm_start: str = "",
 ) -> Argv:
     """Train the three model families on a training set; write and evaluate a bundle in `out`."""
     options = ["--training-set", training_set, "--out", out]
     options += ["--epochs", epochs] if epochs else []
     options += ["--device", device] if device else []
     options += ["--ranker", ranker] if ranker else []
+    options += ["--fusion", fusion] if fusion else []
     options += ["--warm-start", warm_start] if warm_start else []
     return module(Environment.CORE, "training.train", options)
 

@@ -51,6 +51,7 @@ FILLED = {
         "epochs": 3,
         "device": "cpu",
         "ranker": "off",
+        "fusion": "concat",
         "warm_start": True,
         "promote": True,
     },
@@ -188,6 +189,7 @@ def test_filled_form_reaches_the_commands(bag: DagBag, dag_id: str) -> None:
             "--epochs": "3",
             "--device": "cpu",
             "--ranker": "off",
+            "--fusion": "concat",
             "--warm-start": "champion",
         },
         "promote": {"--version": "7"},
@@ -228,7 +230,8 @@ def test_run_by_hand_with_an_empty_form_takes_the_day_before_it(bag: DagBag) -> 
 
 def test_empty_form_leaves_models_to_the_settings(bag: DagBag) -> None:
     dag = bag.dags["train_model"]
-    assert not {"--epochs", "--device", "--ranker", "--warm-start"} & set(rendered(dag, context(dag))["train"])
+    options = {"--epochs", "--device", "--ranker", "--fusion", "--warm-start"}
+    assert not options & set(rendered(dag, context(dag))["train"])
 
 
 def test_moved_alias_names_the_version_to_release(bag: DagBag) -> None:
