@@ -11,7 +11,9 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from recloop import cli
-from recloop.clock import SystemClock, format_time
+from recloop.clock import SystemClock, format_time, from_ms, to_ms
 from recloop.errors import SourceError
 from recloop.events import Event
 from recloop.settings import load_settings
@@ -78,55 +80,92 @@ def prepare(args: argparse.Namespace) -> int:
     return 0
 
 
-def cut(events: Sequence[Event], live: float) -> int:
+@dataclass
+class Tally:
+    """What is counted of events as they go by."""
+
+    known_items: Collection[str]
+    user_ids: set[str] = field(default_factory=set)
+    n_events: int = 0
+    n_of_unknown_items: int = 0
+
+    def passing(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Yield the events, each counted."""
+        for event in events:
+            self.user_ids.add(event.user_id)
+            self.n_events += 1
+            self.n_of_unknown_items += event.item_id not in self.known_items
+            yield event
+
+
+def cut(times_ms: Sequence[int], live: float) -> int:
     """Return where the live part begins: `live` events before the end, or earlier, so that no moment is split.
 
     Raises:
         SourceError: no history would be left.
     """
-    first = len(events) - (int(live) if live >= 1 else round(live * len(events)))
-    while 0 < first < len(events) and events[first - 1].event_time == events[first].event_time:
+    n = len(times_ms)
+    first = n - (int(live) if live >= 1 else round(live * n))
+    while 0 < first < n and times_ms[first - 1] == times_ms[first]:
         first -= 1
     if first <= 0:
-        raise SourceError(f"the source has {len(events)} events, the live part takes {live:g}; give a longer log.")
+        raise SourceError(f"the source has {n} events, the live part takes {live:g}; give a longer log.")
     return first
 
 
 def write_folder(source: Source, folder: Path, *, live: float, limit: int, shift_to_now: bool) -> dict[str, Any]:
-    """Write history, live part and source.json below `folder`; return the facts of source.json."""
-    events = list(source.events())[-limit:]
-    first = cut(events, live)
-    malformed = list(source.malformed)
-    offset = SystemClock().now() - events[-1].event_time if shift_to_now else timedelta(0)
+    """Write history, live part and source.json below `folder`; return the facts of source.json.
+
+    The source is read twice: of a first reading only the times are held, 8 bytes each.
+
+    Raises:
+        SourceError: no history would be left, or the second reading gave another number of events.
+    """
+    times_ms = array("q", (to_ms(event.event_time) for event in source.events()))
+    n_older = max(0, len(times_ms) - limit) if limit else 0
+    n_history = cut(times_ms[n_older:], live)
+    offset = SystemClock().now() - from_ms(times_ms[-1]) if shift_to_now else timedelta(0)
     # Whole seconds, so that the log's own rounding stays; down, so that no event lies ahead of the clock.
     offset = timedelta(seconds=offset // timedelta(seconds=1))
     items = [shift_item(item, offset) for item in source.items()]
-    known = {item.item_id for item in items}
     n_items = _write_rows(folder / "history" / "items.jsonl", items)
     _write_rows(folder / "history" / "users.jsonl", source.users())
+    tally = Tally({item.item_id for item in items})
+    events = tally.passing(islice(source.events(), n_older, None))
+    parts = {
+        "history": _write_events(folder / "history" / "events.jsonl", islice(events, n_history), offset),
+        "live": _write_events(folder / "live" / "events.jsonl", events, offset),
+    }
+    if tally.n_events != len(times_ms) - n_older:
+        raise SourceError(
+            f"{source.name} had {len(times_ms)} events at first and {n_older + tally.n_events} when it was read again. "
+            "Does something write to its files? Prepare a copy of them."
+        )
     facts = {
         "name": source.name,
         "terms": source.terms,
         "items": n_items,
         # A catalogue may list users who did nothing, or be missing.
-        "users": len({event.user_id for event in events}),
+        "users": len(tally.user_ids),
         "shifted_seconds": int(offset.total_seconds()),
         "repeated": source.repeated,
-        "malformed": _write_malformed(folder / "history" / "events-malformed.jsonl", malformed),
-        "of_unknown_items": sum(event.item_id not in known for event in events),
-        "history": _write_events(folder / "history" / "events.jsonl", events[:first], offset),
-        "live": _write_events(folder / "live" / "events.jsonl", events[first:], offset),
+        "malformed": _write_malformed(folder / "history" / "events-malformed.jsonl", source.malformed),
+        "of_unknown_items": tally.n_of_unknown_items,
+        **parts,
     }
     (folder / "source.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return facts
 
 
-def _write_events(path: Path, events: Sequence[Event], offset: timedelta) -> dict[str, Any]:
+def _write_events(path: Path, events: Iterable[Event], offset: timedelta) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
+    n, first, last = 0, None, None
     with path.open("wb") as stream:
-        stream.writelines(shift_event(event, offset).to_json() + b"\n" for event in events)
-    span = [format_time(event.event_time + offset) for event in (*islice(events, 1), *events[-1:])]
-    return {"events": len(events), "first": span[0] if span else None, "last": span[-1] if span else None}
+        for event in events:
+            moved = shift_event(event, offset)
+            stream.write(moved.to_json() + b"\n")
+            n, first, last = n + 1, first or moved.event_time, moved.event_time
+    return {"events": n, "first": first and format_time(first), "last": last and format_time(last)}
 
 
 def _write_malformed(path: Path, payloads: Sequence[bytes]) -> int:

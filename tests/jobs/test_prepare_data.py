@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from jobs.prepare_data import main
+from jobs.prepare_data import main, write_folder
 from recloop.clock import parse_time
+from recloop.errors import SourceError
+from recloop.events import Action, Event
 from tests.recloop.sources.conftest import write_event_files, write_kuairand
+from tests.training.listed_source import ListedSource
 
 
 def test_every_line_is_in_history_live_or_malformed(tmp_path: Path) -> None:
@@ -68,6 +73,39 @@ def test_limit_keeps_the_newest_and_unknown_items_are_counted(tmp_path: Path) ->
     facts = json.loads((tmp_path / "out" / "source.json").read_text())
     assert facts["history"]["first"] == "2022-05-01T10:00:01.000Z"
     assert (facts["items"], facts["of_unknown_items"]) == (1, 2)
+
+
+def click(n: int) -> Event:
+    moment = datetime(2022, 5, 1, tzinfo=UTC) + timedelta(seconds=n)
+    return Event(event_id=f"e{n}", event_time=moment, action=Action.CLICK, user_id=f"u{n % 7}", item_id="i")
+
+
+class Clicks(ListedSource):
+    """Makes its events as they are asked for, `more` further ones at each reading, and sees how many are there."""
+
+    def __init__(self, n: int, *, more: int = 0) -> None:
+        super().__init__(())
+        self.n, self.more, self.most_held = n, more, 0
+
+    def events(self) -> Iterator[Event]:
+        given: list[weakref.ref[Event]] = []
+        for n in range(self.n):
+            yield (event := click(n))
+            given = [own for own in [*given, weakref.ref(event)] if own() is not None]
+            self.most_held = max(self.most_held, len(given))
+        self.n += self.more
+
+
+def test_events_are_not_held(tmp_path: Path) -> None:
+    source = Clicks(50)
+    facts = write_folder(source, tmp_path, live=10, limit=40, shift_to_now=True)
+    assert (facts["history"]["events"], facts["live"]["events"], facts["users"]) == (30, 10, 7)
+    assert 0 < source.most_held < 5
+
+
+def test_log_that_grew_while_it_was_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="had 50 events at first and 53 when it was read again"):
+        write_folder(Clicks(50, more=3), tmp_path, live=10, limit=40, shift_to_now=False)
 
 
 @pytest.mark.parametrize("option", ["--live=-1", "--live=1.5", "--limit=0.5", "--limit=many"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from recloop.catalog import CatalogItem, CatalogUser
 from recloop.events import Event
@@ -19,6 +20,7 @@ class ListedSource:
 
     name: str = "listed"
     terms: str = "Made up."
+    utc_offset: timedelta = timedelta(0)
     repeated: int = 0
     malformed: Sequence[bytes] = ()
     reason: str = ""
