@@ -4,10 +4,11 @@ In: a folder in KuaiRand's format, of which a share of the users is taken, and t
 The transformer and the ranker learn for some steps on each device: at the size and with the mini-batches of the loop
 (`served`), and larger with more rows at a time (`wide`), as a GPU is built for.
 Out: samples and operations per second of each case, on CUDA the share of the peak (MFU), device time and memory, and
-the ratio of the devices; what torch.compile gains once it has compiled, and how long that takes; how much of the
-mini-batches is padding, which is what packing them without would save at most; as JSON.
+the ratio of the devices; what torch.compile gains once it has compiled, and how long that takes; what a GPU gains that
+holds the rows; how much of the mini-batches is padding, which is what packing them without would save at most; as JSON.
 torch.compile calls g++ on the CPU.
 Run: python -m benchmarks.devices --data kuairand:DIR --until DATE --out FILE.json [--share 0.1]
+     [--case "ranker, mean" ...] [--device cuda ...]
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
@@ -60,10 +61,16 @@ LOG = logging.getLogger(__name__)
 MIN_STEPS = {"cpu": 12, "cuda": 200}
 """Epochs are repeated until there were so many; the first few steps count operations and are not timed."""
 
-COMPILED_EPOCHS = 4
-"""So many each, compiled and not; the first of either is not held beside the other."""
+TURNS = 4
+"""So many epochs of either of two ways to run them; the first of each is not held beside the other."""
 
 WIDE_BATCH, WIDE_ROWS = 128, 2_000
+TRANSFORMERS = ("transformer, served", "transformer, wide")
+RANKERS: Mapping[str, tuple[RankerShape, int]] = {
+    **{f"ranker, {form}": (shape, RankerSchedule.batch_rows) for form, shape in RANKER_FORMS.items()},
+    "ranker, transformer, wide": (RankerShape(n_dimensions=128), WIDE_ROWS),
+}
+NAMES = (*TRANSFORMERS, *RANKERS)
 Trainer = SequenceTrainer | RankerTrainer
 
 
@@ -88,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--until", type=day_or_time, required=True, metavar="DATE", help="the last day to learn from")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON file to write")
     parser.add_argument("--share", type=float, default=0.1, help="of the users (default: %(default)s)")
+    parser.add_argument("--case", action="append", choices=NAMES, help="may come again (default: each)")
+    parser.add_argument("--device", action="append", choices=MIN_STEPS, help="may come again (default: what there is)")
     args = parser.parse_args(argv)
 
     def command() -> int:
@@ -97,8 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigurationError(f"--data is {args.data!r}; expected {KIND}DIR, of whose users a share is taken.")
         training_set = read_share(Path(args.data.removeprefix(KIND)), args.until, args.share)
         given = f"--data {KIND}DIR --until {args.until} --share {args.share}"
+        given += "".join(f' --case "{name}"' for name in args.case or ())
+        given += "".join(f" --device {name}" for name in args.device or ())
         found: dict[str, Any] = {"command": f"python -m benchmarks.devices {given}", **circumstances(), **hardware()}
-        found["cases"] = {case.name: measure(case) for case in cases(training_set, load_settings())}
+        wanted = cases(training_set, load_settings(), set(args.case or NAMES))
+        found["cases"] = {case.name: measure(case, args.device or there()) for case in wanted}
         write_report(args.out, found)
         print(json.dumps(found["cases"]))
         return 0
@@ -129,29 +141,35 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def cases(training_set: TrainingSet, settings: Settings) -> Iterator[Case]:
-    """Yield the transformer and the ranker, each as served and wide."""
+def there() -> list[str]:
+    """Return the devices of this machine."""
+    import torch
+
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+def cases(training_set: TrainingSet, settings: Settings, names: Set[str]) -> Iterator[Case]:
+    """Yield those cases that are wanted."""
     from training.retrieval.sequence_model import Shape
 
     split = training_set.split
     windows = make_windows(training_set, start_ms=split.start_ms, end_ms=split.stack_ms)
     n_items = len(training_set.items)
-    for name, shape, batch in (
-        ("served", Shape(), Schedule.batch_size),
-        ("wide", Shape(n_dimensions=256, n_heads=4), WIDE_BATCH),
-    ):
-        make = partial(transformer_trainer, windows, n_items, shape, batch)
-        yield Case(f"transformer, {name}", make, padding_of_windows(windows, batch))
+    served, wide = (Shape(), Schedule.batch_size), (Shape(n_dimensions=256, n_heads=4), WIDE_BATCH)
+    for name, (shape, batch) in zip(TRANSFORMERS, (served, wide), strict=True):
+        if name in names:
+            make = partial(transformer_trainer, windows, n_items, shape, batch)
+            yield Case(name, make, padding_of_windows(windows, batch))
+    if names.isdisjoint(RANKERS):
+        return
     base = train_base(training_set, settings.model_copy(update={"epochs": 1}), Stopwatch())
     extras, rows = stack_rows(training_set, base, end_ms=split.end_ms, seed=settings.seed)
     learned = ranker_rows(rows, RankerInputs(ranking_features(extras), extras.vocabularies))
     items = item_table(training_set.items, base.item_vectors())
-    for name, form, n_rows in (
-        *((form, shape, RankerSchedule.batch_rows) for form, shape in RANKER_FORMS.items()),
-        ("transformer, wide", RankerShape(n_dimensions=128), WIDE_ROWS),
-    ):
-        make = partial(ranker_trainer, learned, items, form, n_rows)
-        yield Case(f"ranker, {name}", make, padding_of_rows(learned, n_rows))
+    for name, (form, n_rows) in RANKERS.items():
+        if name in names:
+            make = partial(ranker_trainer, learned, items, form, n_rows)
+            yield Case(name, make, padding_of_rows(learned, n_rows))
 
 
 def transformer_trainer(windows: Windows, n_items: int, shape: Shape, batch: int, device: str) -> tuple[Trainer, int]:
@@ -200,15 +218,17 @@ def _padding(batches: Iterable[NDArray[np.integer]]) -> float:
     return round(1 - float(known / places), 4)
 
 
-def measure(case: Case, backend: str = "inductor") -> dict[str, Any]:
+def measure(case: Case, devices: Sequence[str], backend: str = "inductor") -> dict[str, Any]:
     """Return what each device gave, plain and compiled by that backend of torch, and the devices' ratio."""
     import torch
 
     torch.set_num_threads(n_threads())
-    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     found: dict[str, Any] = {"padding": case.padding}
-    found |= {device: learn(case, device) | {"compiled": learn_compiled(case, device, backend)} for device in devices}
+    for device in devices:
+        found[device] = learn(case, device) | {"compiled": learn_compiled(case, device, backend)}
     if "cuda" in found:
+        found["cuda"]["resident"] = learn_resident(case)
+    if {"cpu", "cuda"} <= found.keys():
         found["ratio"] = round(found["cuda"]["samples_per_s"] / found["cpu"]["samples_per_s"], 2)
     LOG.info("%s: %s", case.name, found)
     return found
@@ -228,31 +248,53 @@ def learn(case: Case, device: str) -> dict[str, Any]:
 
 
 def learn_compiled(case: Case, device: str, backend: str) -> dict[str, Any]:
-    """Train plain and compiled by turns, an epoch each; `gain` is the ratio of their best seconds.
-
-    The first compiled epoch compiles: what it takes beyond the later ones is `compile_seconds`.
-    """
+    """Train plain and compiled by turns; the first compiled epoch takes `compile_seconds` more than the later ones."""
     import torch
 
     torch.manual_seed(0)
     trainer, _ = case.make(device)
     plain = trainer.model.forward
     compiled = torch.compile(plain, dynamic=True, backend=backend)
-    seconds: dict[str, list[float]] = {"plain": [], "compiled": []}
-    for epoch in range(1, 2 * COMPILED_EPOCHS + 1):
-        name = "plain" if epoch % 2 else "compiled"
-        trainer.model.forward = plain if epoch % 2 else compiled  # type: ignore[method-assign]
-        started = time.monotonic()
+
+    def run(forward: Callable[..., Any], epoch: int) -> None:
+        trainer.model.forward = forward  # type: ignore[method-assign]
         trainer.run_epoch(epoch)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds[name].append(round(time.monotonic() - started, 3))
-    best = min(seconds["compiled"][1:])
-    return {
-        "gain": round(min(seconds["plain"][1:]) / best, 3),
-        "compile_seconds": round(seconds["compiled"][0] - best, 1),
-        **{f"{name}_seconds": found for name, found in seconds.items()},
-    }
+
+    found = by_turns(device, {"plain": partial(run, plain), "compiled": partial(run, compiled)})
+    seconds = found["compiled_seconds"]
+    return found | {"compile_seconds": round(seconds[0] - min(seconds[1:]), 1)}
+
+
+def learn_resident(case: Case) -> dict[str, Any]:
+    """Train by turns on rows that the GPU holds and on rows that stay with the host."""
+    import torch
+
+    from training import resident
+
+    torch.manual_seed(0)
+    share, resident.GPU_SHARE = resident.GPU_SHARE, 0.0
+    try:
+        sent, _ = case.make("cuda")
+    finally:
+        resident.GPU_SHARE = share
+    held, _ = case.make("cuda")
+    return by_turns("cuda", {"sent": sent.run_epoch, "held": held.run_epoch})
+
+
+def by_turns(device: str, ways: Mapping[str, Callable[[int], object]]) -> dict[str, Any]:
+    """Run epochs one way and the other; `gain` is the ratio of their best seconds, first over second."""
+    import torch
+
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for epoch in range(1, TURNS + 1):
+        for name, run_epoch in ways.items():
+            started = time.monotonic()
+            run_epoch(epoch)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            seconds[name].append(round(time.monotonic() - started, 3))
+    before, after = (min(own[1:]) for own in seconds.values())
+    return {"gain": round(before / after, 3), **{f"{name}_seconds": own for name, own in seconds.items()}}
 
 
 if __name__ == "__main__":

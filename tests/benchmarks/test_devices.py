@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmarks.devices import MIN_STEPS, Case, measure, padding_of_windows, transformer_trainer
+from benchmarks.devices import MIN_STEPS, Case, measure, padding_of_windows, there, transformer_trainer
 from training.data.dataset import TrainingSet
 from training.retrieval.windows import Windows, make_windows
 
@@ -24,9 +24,9 @@ def test_every_device_of_this_machine_has_its_rates(training_set: TrainingSet, m
     split = training_set.split
     windows = make_windows(training_set, start_ms=split.start_ms, end_ms=split.stack_ms)
     small = Shape(n_dimensions=8, n_layers=1)
-    monkeypatch.setattr("benchmarks.devices.COMPILED_EPOCHS", 2)
+    monkeypatch.setattr("benchmarks.devices.TURNS", 2)
     make = partial(transformer_trainer, windows, len(training_set.items), small, 4)
-    found = measure(Case("small", make, padding_of_windows(windows, 4)), backend="eager")
+    found = measure(Case("small", make, padding_of_windows(windows, 4)), there(), backend="eager")
     assert found["cpu"]["samples_per_s"] > 0
     assert found["cpu"]["gflops_per_s"] > 0
     assert found["cpu"]["compiled"]["gain"] > 0
