@@ -108,7 +108,7 @@ def recipe_of(size: str, epochs: int) -> Recipe:
     if size == "large":
         shape = Shape(n_dimensions=256, n_heads=4, hidden_share=0.15, max_length=200)
         return Recipe(shape, epochs, weight_decay=0.1)
-    return Recipe(Shape(), epochs)
+    return Recipe(Shape(dropout=0.1), epochs)
 
 
 def run_next_item(args: argparse.Namespace, settings: Settings, checkpoints: Path) -> dict[str, Any]:
