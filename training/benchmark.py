@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_writable(args.report)
         checkpoints = args.report.with_name(f"{args.report.name}.checkpoints")
-        report = run_next_item(args, load_settings(seed=args.seed), checkpoints)
+        report = run_next_item(args, load_settings(seed=args.seed, device=args.device), checkpoints)
         write_report(args.report, report)
         shutil.rmtree(checkpoints, ignore_errors=True)
         print(json.dumps({name: value for name, value in report.items() if name != "curve"}))
@@ -92,7 +92,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     next_item.add_argument(
         "--refit", action="store_true", help="learn anew from all items, those too that chose the epoch"
     )
-    next_item.add_argument("--device", choices=DEVICE_CHOICES, default="auto")
+    next_item.add_argument("--device", choices=DEVICE_CHOICES, help="default: RECLOOP_DEVICE")
     next_item.add_argument("--seed", type=int, help="default: RECLOOP_SEED")
     args = parser.parse_args(argv)
     if args.epochs < 1:
@@ -126,7 +126,7 @@ def run_next_item(args: argparse.Namespace, settings: Settings, checkpoints: Pat
     _check_lengths(args, sequences)
     ranked, targets = read_targets(args.test, sequences) if args.test else sequences.held_back()
     learned = sequences if args.test else ranked
-    device = choose_device(args.device)
+    device = choose_device(settings.device)
     recipe = recipe_of(args.size, args.epochs)
     fitted = fit(
         learned, recipe, patience=PATIENCE, seed=settings.seed, device=device,

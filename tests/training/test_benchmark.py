@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.training.devices import without_gpu
 from training.benchmark import main
 
 LINES = [(user, (user + step) % 12) for user in range(40) for step in range(6)]
@@ -126,6 +127,15 @@ def test_seed_that_is_none_is_said_before_the_files_are_read(
 ) -> None:
     assert run(tmp_path, "--train", str(tmp_path / "missing.txt"), "--seed", "-1") == 1
     assert "--seed is -1: Input should be greater than or equal to 0" in capsys.readouterr().err
+
+
+@without_gpu
+def test_device_is_the_settings_one_where_no_option_names_it(
+    train: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RECLOOP_DEVICE", "cuda")
+    assert run(tmp_path, "--train", train) == 1
+    assert "device cuda was asked for" in capsys.readouterr().err
 
 
 @pytest.mark.slow
