@@ -106,9 +106,9 @@ def recipe_of(size: str, epochs: int) -> Recipe:
     from training.retrieval.sequence_model import Shape
 
     if size == "large":
-        shape = Shape(n_dimensions=256, n_heads=4, hidden_share=0.15, max_length=200)
+        shape = Shape(n_dimensions=256, n_heads=4, dropout=0.2, hidden_share=0.15, max_length=200)
         return Recipe(shape, epochs, weight_decay=0.1)
-    return Recipe(Shape(dropout=0.1), epochs)
+    return Recipe(Shape(), epochs)
 
 
 def run_next_item(args: argparse.Namespace, settings: Settings, checkpoints: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Shape:
     n_dimensions: int = 64
     n_layers: int = 2
     n_heads: int = 2
-    dropout: float = 0.2
+    dropout: float = 0.1
     hidden_share: float = 0.0
     max_length: int = MAX_ACTIONS
 
