@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _share(command: Callable[[], int]) -> int:
     """Run the command in one of the processes that torchrun started."""
-    from training.ranker.sharding import with_helpers
+    from training.ranker.processes import with_helpers
 
     return with_helpers(command)
 

@@ -106,7 +106,7 @@ class PooledRanker:
 
     def _train(self, form: str, first: int, last: int, epochs: int) -> RankerResult:
         """Train on the rows before `first` and validate on those from there to `last`, if there are any."""
-        from training.ranker.sharding import train_together
+        from training.ranker.processes import train_together
 
         file = None if self._checkpoints is None else self._checkpoints / f"ranker-{len(self.results)}.pt"
         result = train_together(

@@ -75,7 +75,7 @@ def learn_with_helpers(folder: Path) -> list[list[float]]:
     """Return the losses of a ranker that is handed out after one whose loss is no number; the others have none."""
     import torch.distributed as dist
 
-    from training.ranker.sharding import _hand_out, _help, train_together
+    from training.ranker.processes import _hand_out, _help, train_together
 
     if dist.get_rank():
         _help()
@@ -105,7 +105,8 @@ def be_one_of_two(folder: Path) -> None:
     """Write what this process saw; the first one writes the ranker too."""
     import torch.distributed as dist
 
-    from training.ranker.sharding import processes, shard_items
+    from training.ranker.processes import processes
+    from training.ranker.sharding import shard_items
 
     with processes():
         result, held = fit_and_look()
