@@ -28,7 +28,6 @@ from recloop.settings import PROJECT_DIR
 from training.data.dataset import TrainingSet
 from training.model_card import model_card
 from training.ranker.scoring import export_ranker
-from training.retrieval.sequence import export_encoder
 from training.retrieval.warm_start import save_weights
 from training.scoring import load_bundle, load_models
 from training.stacking.gather import BaseModels
@@ -103,7 +102,7 @@ def _write_models(folder: Path, trained: Trained) -> None:
     write_items(folder, trained.training_set.items)
     np.save(folder / BundleFile.CF_FACTORS, trained.base.collaborative.factors, allow_pickle=False)
     np.save(folder / BundleFile.ITEM_VECTORS, trained.base.sequence.item_vectors(), allow_pickle=False)
-    export_encoder(trained.base.sequence.model, folder / BundleFile.USER_ENCODER)
+    (folder / BundleFile.USER_ENCODER).write_bytes(trained.base.sequence.encoder)
     save_weights(trained.base.sequence.model, folder / BundleFile.TRANSFORMER)
     trained.extras.statistics.save(folder / BundleFile.STATISTICS)
     if trained.ranker is not None:

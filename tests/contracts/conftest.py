@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from recloop.bundles import BundleFile
 from tests.training.ranker_maker import SMALL
 from tests.training.synthetic import with_untouched, write_training_set
 from training.bundle import Trained, ranking_features, write_bundle
@@ -23,7 +21,7 @@ from training.data.reader import read_training_set
 from training.ranker.rows import Fusion, RankerShape
 from training.retrieval.collaborative import train_collaborative
 from training.retrieval.content import train_content
-from training.retrieval.sequence import export_encoder, train_sequence
+from training.retrieval.sequence import train_sequence
 from training.stacking.gather import BaseModels, stack_rows
 from training.stacking.plan import RankingPlan
 from training.stacking.pooled import PooledRanker
@@ -123,22 +121,13 @@ def ranking(training_set: TrainingSet, base: BaseModels, extras: Extras, rows: R
 def bundle_of(rank_with: Rank, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str | None], Path]:
     """Return the folder of the bundle with a form of the ranker, or with the trees alone."""
     folder = tmp_path_factory.mktemp("bundles")
-    first = folder / BundleFile.USER_ENCODER
-
-    def export_once(model: Any, path: Path) -> None:
-        # All bundles have the same encoder, and an export takes seconds.
-        if not first.exists():
-            export_encoder(model, first)
-        shutil.copy(first, path)
 
     @cache
     def bundle(form: str | None) -> Path:
         out = folder / (form or "trees")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("training.bundle.export_encoder", export_once)
-            write_bundle(
-                out, rank_with(form, SEED), created_at=datetime(2024, 4, 1, tzinfo=UTC), seed=SEED, judge=lambda _: {}
-            )
+        write_bundle(
+            out, rank_with(form, SEED), created_at=datetime(2024, 4, 1, tzinfo=UTC), seed=SEED, judge=lambda _: {}
+        )
         return out
 
     return bundle

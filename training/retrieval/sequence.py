@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,11 @@ class SequenceResult:
         """Return [n_items, d + 1] for dot products with the encoder's output."""
         vectors: NDArray[np.float32] = self.model.item_vectors().detach().cpu().numpy()
         return vectors
+
+    @cached_property
+    def encoder(self) -> bytes:
+        """The user encoder as ONNX, see `encoder_graph`; made once, though a training may write two bundles."""
+        return encoder_graph(self.model)
 
 
 def choose_device(wanted: str) -> str:
@@ -174,8 +180,8 @@ def torch_encoder(model: SequenceModel, *, batch_size: int = 64) -> Encode:
     return by_length(encode, batch_size=batch_size)
 
 
-def export_encoder(model: SequenceModel, path: Path) -> None:
-    """Write the user encoder as ONNX: int64 [batch, n ≤ MAX_ACTIONS] three times → `vector` float32 [batch, d + 1]."""
+def encoder_graph(model: SequenceModel) -> bytes:
+    """Return the user encoder as ONNX: int64 [batch, n ≤ MAX_ACTIONS] three times → `vector` float32 [batch, d + 1]."""
     import torch
 
     from training.retrieval.sequence_model import Encoder
@@ -198,4 +204,5 @@ def export_encoder(model: SequenceModel, path: Path) -> None:
             verbose=False,
         )
     assert program is not None, "with dynamo the exporter returns a program"
-    program.save(path, external_data=False)
+    graph: bytes = program.model_proto.SerializeToString()
+    return graph
