@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,46 @@ from training.data.reader import read_training_set
 
 # As the commands set it, before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_steps() -> Iterator[None]:
+    """Count the operations of one step: counting makes it three times as long, and trainings here are of few steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.throughput.COUNTED_STEPS", 1)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_export() -> Iterator[None]:
+    """Make the graph of a model once for the same weights: runs that go on are to end with those of an earlier run."""
+    from training.ranker.scoring import export_ranker
+    from training.retrieval.sequence import encoder_graph
+
+    made: dict[str, bytes] = {}
+
+    def once(model: Any, make: Callable[[], bytes]) -> bytes:
+        key = hashlib.sha256(repr(model).encode())
+        for name, part in model.state_dict().items():
+            key.update(name.encode() + part.cpu().numpy().tobytes())
+        if key.hexdigest() not in made:
+            made[key.hexdigest()] = make()
+        return made[key.hexdigest()]
+
+    def ranker_graph(model: Any, path: Path) -> bytes:
+        export_ranker(model, path)
+        return path.read_bytes()
+
+    def encode(model: Any) -> bytes:
+        return once(model, partial(encoder_graph, model))
+
+    def export(model: Any, path: Path) -> None:
+        path.write_bytes(once(model, partial(ranker_graph, model, path)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.retrieval.sequence.encoder_graph", encode)
+        patch.setattr("training.bundle.export_ranker", export)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +80,7 @@ def training_set(folder: Path) -> TrainingSet:
 
 @pytest.fixture(scope="session")
 def quick_settings() -> Settings:
-    return Settings(epochs=3, device="cpu", seed=5, ranker="transformer")
+    return Settings(epochs=3, ranker_epochs=1, device="cpu", seed=5, ranker="transformer")
 
 
 @pytest.fixture(scope="session")

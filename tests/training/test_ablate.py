@@ -161,6 +161,7 @@ def test_command_measures_every_part_and_writes_the_report(
 ) -> None:
     monkeypatch.setattr("training.stacking.stack.MAX_ROUNDS", 10)
     monkeypatch.setattr("training.judging.compare.FEW_RESAMPLES", 20)
+    monkeypatch.setenv("RECLOOP_RANKER_EPOCHS", "1")
     report, tables = tmp_path / "report.json", tmp_path / "tables.md"
     monkeypatch.setattr("training.ablate.VARIANTS", {name: VARIANTS[name] for name in (FULL, "no taste")})
     options = ["--seeds", "1", "--epochs", "1", "--device", "cpu", "--markdown", str(tables)]

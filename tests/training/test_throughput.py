@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from training.throughput import COUNTED_STEPS, Meter, Steps
+from training import throughput
+from training.throughput import Meter, Steps
 
 
 @pytest.mark.slow
@@ -14,7 +15,7 @@ def test_operations_are_those_of_the_matrices() -> None:
     import torch
 
     meter, weights = Meter("cpu"), torch.ones(6, 7, requires_grad=True)
-    for _ in range(COUNTED_STEPS + 3):
+    for _ in range(throughput.COUNTED_STEPS + 3):
         with meter.step(5):
             (torch.ones(5, 6) @ weights).sum().backward()  # type: ignore[no-untyped-call]
             time.sleep(0.002)
@@ -28,7 +29,7 @@ def test_operations_are_those_of_the_matrices() -> None:
 @pytest.mark.slow
 def test_a_run_of_a_few_steps_has_no_rates() -> None:
     meter = Meter("cpu")
-    for _ in range(COUNTED_STEPS):
+    for _ in range(throughput.COUNTED_STEPS):
         with meter.step(5):
             pass
     assert meter.to_dict() == {}
@@ -37,7 +38,7 @@ def test_a_run_of_a_few_steps_has_no_rates() -> None:
 @pytest.mark.slow
 def test_a_run_in_two_processes_adds_up() -> None:
     first, second = Meter("cpu"), Meter("cpu")
-    for _ in range(COUNTED_STEPS + 2):
+    for _ in range(throughput.COUNTED_STEPS + 2):
         with first.step(5):
             time.sleep(0.002)
     second.load_state_dict(first.state_dict())
@@ -45,7 +46,7 @@ def test_a_run_in_two_processes_adds_up() -> None:
     with second.step(7):
         pass
     state = second.state_dict()
-    assert (state["counted"], state["samples"]) == (COUNTED_STEPS, 2 * 5 + 7)
+    assert (state["counted"], state["samples"]) == (throughput.COUNTED_STEPS, 2 * 5 + 7)
 
 
 @pytest.mark.parametrize(

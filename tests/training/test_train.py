@@ -6,6 +6,7 @@ Run as a module, this file is a training that is killed.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -92,7 +93,9 @@ def test_killed_training_goes_on_to_the_bundle_it_would_have_been(
     quick_settings: Settings,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("RECLOOP_RANKER_EPOCHS", str(quick_settings.ranker_epochs))
     options = ["--training-set", str(folder), "--out", str(tmp_path / "bundle")]
     for name in ("epochs", "device", "seed", "ranker"):
         options += [f"--{name}", str(getattr(quick_settings, name))]
@@ -141,21 +144,20 @@ def test_labels_of_one_class_are_refused_and_nothing_is_written(
 def concat(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle whose ranker joins the candidate to every action."""
     out = tmp_path_factory.mktemp("concat") / "bundle"
-    (out.parent / "log").write_text(launch([], [*concat_options(folder), "--out", str(out)]))
+    log, logger = logging.FileHandler(out.with_name("log")), logging.getLogger("training")
+    logger.addHandler(log)
+    logger.setLevel(logging.INFO)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECLOOP_RANKER_EPOCHS", "1")
+        assert main([*concat_options(folder), "--out", str(out)]) == 0
+    logger.removeHandler(log)
+    logger.setLevel(logging.NOTSET)
     return out
 
 
 def concat_options(folder: Path) -> list[str]:
     forms = ["--ranker", "transformer", "--fusion", "concat"]
     return ["--training-set", str(folder), *forms, "--epochs", "1", "--device", "cpu", "--seed", "5"]
-
-
-def launch(launcher: list[str], options: list[str]) -> str:
-    """Run the command in processes of its own; return what it logged."""
-    command = [sys.executable, *launcher, "-m", "training.train", *options]
-    done = subprocess.run(command, cwd=PROJECT_DIR, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
 
 
 def test_bundle_of_the_other_fusion_is_served(concat: Path) -> None:
@@ -169,8 +171,12 @@ def test_bundle_of_the_other_fusion_is_served(concat: Path) -> None:
 
 
 def test_processes_that_share_the_ranker_make_the_bundle_of_one(concat: Path, folder: Path, tmp_path: Path) -> None:
-    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    log = launch(two, [*concat_options(folder), "--out", str(tmp_path / "bundle")])
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*two, "-m", "training.train", *concat_options(folder), "--out", str(tmp_path / "bundle")]
+    environment = os.environ | {"RECLOOP_RANKER_EPOCHS": "1"}
+    done = subprocess.run(command, cwd=PROJECT_DIR, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    log = done.stderr
     # The items and the unknown one, 61 rows = 31 + 30.
     assert set(re.findall(r"process (\d) holds (\d+) of the (\d+) rows of the item table", log)) == {
         ("0", str(N_ITEMS // 2 + 1), str(N_ITEMS + 1)),
@@ -191,6 +197,10 @@ def losses(log: str) -> list[float]:
     return sorted(float(loss) for epoch in found for loss in epoch if loss != "None")
 
 
+FEW_TREES = ("training.stacking.stack.MAX_ROUNDS", 20)
+"""Trees are grown six times below, and what they are good for is not asked."""
+
+
 @pytest.fixture(scope="module")
 def on_source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A bundle trained on a source in one go, and the options that ask for it, all but `--out`."""
@@ -198,7 +208,9 @@ def on_source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]
     data = f"events:{write_log(folder / 'log', shown_log())}"
     until = str((FIRST_DAY + 2 * DAY).date())
     options = ["--data", data, "--until", until, "--epochs", "1", "--seed", "5", "--device", "cpu"]
-    assert main([*options, "--out", str(folder / "bundle")]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*FEW_TREES)
+        assert main([*options, "--out", str(folder / "bundle")]) == 0
     return folder / "bundle", options
 
 
@@ -226,6 +238,7 @@ def test_failure_after_the_judgement_leaves_the_earlier_bundle_and_the_next_run_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     whole, options = on_source
+    monkeypatch.setattr(*FEW_TREES)
     out = earlier_bundle(tmp_path / "bundle")
     run_epoch = RankerTrainer.run_epoch
 

@@ -132,7 +132,8 @@ def test_card_says_what_it_started_from(
     folder: Path, quick_settings: Settings, warm: WarmStart, tmp_path: Path
 ) -> None:
     half = dataclasses.replace(warm, learned_until_ms=0)
-    report = train(folder, tmp_path / "bundle", settings=quick_settings.model_copy(update={"ranker": "off"}), warm=half)
+    settings = quick_settings.model_copy(update={"ranker": "off", "epochs": 1})
+    report = train(folder, tmp_path / "bundle", settings=settings, warm=half)
     manifest = verify(Path(report["bundle"]))
     assert manifest.metrics["transformer"]["started_from"] == warm.bundle_id
     card = (tmp_path / "bundle" / BundleFile.MODEL_CARD).read_text()
