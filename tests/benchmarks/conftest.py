@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from recloop.settings import Settings
+from tests.training.quick import quick_trainings
 from tests.training.synthetic import N_DAYS, START, SyntheticSource
 from training.data.dataset import TrainingSet
 from training.source.read import read_source_set
 
 # As the commands set it, before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    with quick_trainings():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.training.quick import quick_trainings
 from tests.training.ranker_maker import SMALL
 from tests.training.synthetic import with_untouched, write_training_set
 from training.bundle import Trained, ranking_features, write_bundle
@@ -44,6 +45,12 @@ FORMS: Mapping[str, RankerShape] = {
 
 Rank = Callable[[str | None, int], Trained]
 """Form of the ranker, or None for the trees alone, and seed → what goes into a bundle."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    with quick_trainings():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from recloop.settings import Settings
+from tests.training.quick import quick_trainings
 from tests.training.synthetic import write_training_set
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
@@ -22,10 +23,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_steps() -> Iterator[None]:
-    """Count the operations of one step: counting makes it three times as long, and trainings here are of few steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.throughput.COUNTED_STEPS", 1)
+def quick() -> Iterator[None]:
+    with quick_trainings():
         yield
 
 
