@@ -150,7 +150,7 @@ def at(rule: Rule, budget: int) -> Choose:
 
 def lengths(rows: RankerRows) -> dict[str, float]:
     """Return the mean length of the rows' histories, and the share of rows that each budget is too small for."""
-    own = (rows.histories.items > 0).sum(axis=1)[rows.request]
+    own = rows.histories.lengths[rows.request]
     return {"mean": round(float(own.mean()), 2)} | {f"over {n}": round(float((own > n).mean()), 4) for n in BUDGETS}
 
 

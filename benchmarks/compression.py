@@ -118,7 +118,7 @@ def costs(model: RankerModel, material: Material) -> dict[str, Any]:
     Of fewer rows than a request has candidates, some stand in it again.
     """
     rows = material.judged_here
-    longest = int((rows.histories.items > 0).sum(axis=1).argmax())
+    longest = int(rows.histories.lengths.argmax())
     candidates = rows.take(np.resize(np.arange(len(rows)), BATCH_ROWS))
     history = rows.histories.take(np.array([longest]))
     of_one = np.zeros(BATCH_ROWS, dtype=np.int64)

@@ -197,7 +197,7 @@ def ranker_trainer(
 
 def padding_of_windows(windows: Windows, batch: int) -> float:
     """Return the share of padding in an epoch of the transformer's mini-batches."""
-    lengths = (windows.items > 0).sum(axis=1)
+    lengths = windows.lengths
     return _padding(lengths[part] for part in like_lengths(lengths, batch, np.random.default_rng(0)))
 
 
@@ -206,7 +206,7 @@ def padding_of_rows(rows: RankerRows, n_rows: int) -> float:
 
     Each history counts once per piece.
     """
-    lengths = (rows.histories.items > 0).sum(axis=1)
+    lengths = rows.histories.lengths
     batches = user_batches(rows.users, n_rows, np.random.default_rng(0))
     parts = (part for batch in batches for part in pieces(rows, batch, PIECE_ROWS["cpu"]))
     return _padding(lengths[np.unique(rows.request[part])] for part in parts)

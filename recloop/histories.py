@@ -62,6 +62,12 @@ class Histories:
         """Return the four arrays in the order in which models take them."""
         return self.items, self.actions, self.gaps, self.dwells
 
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Return the number of actions in each history."""
+        lengths: NDArray[np.int64] = (self.items > 0).sum(axis=1)
+        return lengths
+
     def take(self, requests: NDArray[np.integer]) -> Histories:
         """Return some histories, without the columns that are padding in all of them, all but one."""
         chosen = self.items[requests] > 0

@@ -107,7 +107,7 @@ class Ranker:
             items: [n], catalogue rows.
         """
         found = np.zeros((len(matrix), len(RANKER_COLUMNS)), dtype=np.float32)
-        lengths = (histories.items > 0).sum(axis=1)
+        lengths = histories.lengths
         # Like lengths together: less padding.
         order = np.lexsort((request, lengths[request]))
         for first, last in cut_between(request[order], BATCH_ROWS):

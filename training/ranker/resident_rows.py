@@ -26,7 +26,7 @@ class ResidentRows:
     """Rows on a device."""
 
     def __init__(self, rows: RankerRows, device: torch.device | str) -> None:
-        self._request, self.lengths = rows.request, (rows.histories.items > 0).sum(axis=1)
+        self._request, self.lengths = rows.request, rows.histories.lengths
         self._histories, self._rows = Resident(rows.histories.parts, device), Resident(rows.per_row, device)
         self._device = device
 
