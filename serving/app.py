@@ -95,8 +95,9 @@ def create_app(parts: Parts) -> FastAPI:
         for part in (parts.events, parts.impressions.log, parts.features, parts.releases):
             part.start()
         yield
-        for stopping in (parts.releases, parts.slates, parts.features, parts.events, parts.impressions.log):
-            await asyncio.to_thread(stopping.stop)
+        # No request is under way any more: each part may take its time, side by side.
+        stopping = (parts.releases, parts.slates, parts.features, parts.events, parts.impressions.log)
+        await asyncio.gather(*(asyncio.to_thread(part.stop) for part in stopping))
 
     # The documentation page brings its scripts along: the browser may have no way out.
     app = FastAPIOffline(title="recloop", description="Events in, slates out.", version="1", lifespan=lifespan)

@@ -29,6 +29,9 @@ PAUSE_SECONDS = 1.0
 SOCKET_SECONDS = 1.0
 """A reader that waits for a store that hangs is free again after so long; its request went on long before."""
 
+STOP_SECONDS = 8.0
+"""Feast's imports take seconds where other processes keep the cores busy."""
+
 WARM_UP_USER = "warm-up"
 
 
@@ -51,9 +54,15 @@ class FeatureReader:
         self._opener.start()
 
     def stop(self) -> None:
-        """End the threads; readers that wait are left to their socket's limit."""
+        """End the threads; readers that wait are left to their socket's limit.
+
+        An opening under way is waited for, up to STOP_SECONDS: a daemon thread that is in C++ code, as Feast's imports
+        are, when the interpreter ends aborts the process.
+        """
         self._stopped.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._opener.is_alive():
+            self._opener.join(timeout=STOP_SECONDS)
 
     @property
     def is_open(self) -> bool:

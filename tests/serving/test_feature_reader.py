@@ -143,3 +143,10 @@ def test_reader_opens_when_the_registry_comes_up_later(settings: Settings, monke
     assert read(reader, "u") == OnlineRow()
     reader.stop()
     late.close()
+
+
+def test_stop_waits_for_an_opening_under_way(settings: Settings, store: Any) -> None:
+    reader = FeatureReader(settings)
+    reader.start()
+    reader.stop()
+    assert not reader._opener.is_alive()
