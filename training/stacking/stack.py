@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recloop.errors import TrainingError
 from recloop.labels import Head
 from recloop.ranker import to_logits
-from recloop.ranking import CATEGORICAL, RANKING_FEATURES
+from recloop.ranking import CATEGORICAL, RANKING_FEATURES, Matrix
 from training.stacking.rows import Rows
 from training.threads import n_threads
 
@@ -156,16 +156,24 @@ def _plan(
 def _dataset(rows: Rows, head: Head, names: Sequence[str], *, reference: Any = None) -> Any:
     import lightgbm
 
+    categorical = [names.index(name) for name in CATEGORICAL]
     return lightgbm.Dataset(
-        rows.matrix,
+        _without_unknown(rows.matrix, categorical),
         rows.labels[head],
         reference=reference,
-        categorical_feature=[names.index(name) for name in CATEGORICAL],
+        categorical_feature=categorical,
         feature_name=list(names),
-        # Quiet about unknown categories: they are negative codes, which it takes as missing, as meant.
         params={"verbosity": PARAMETERS["verbosity"], "feature_pre_filter": False},
         free_raw_data=False,
     )
+
+
+def _without_unknown(matrix: Matrix, categorical: Sequence[int]) -> Matrix:
+    """Return the matrix with unknown codes as missing: LightGBM takes them so too, but prints a warning of each."""
+    known = matrix.copy()
+    for place in categorical:
+        known[matrix[:, place] < 0, place] = np.nan
+    return known
 
 
 def _grow(learn: Any, size: dict[str, Any], rounds: int, seed: int, **more: Any) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from recloop.errors import TrainingError
 from recloop.head_metrics import auc
 from recloop.labels import Head
-from recloop.ranking import RANKING_FEATURES
+from recloop.ranking import RANKING_FEATURES, UNKNOWN
 from tests.training.plain_rows import without_history
 from training.stacking.row_statistics import Moments
 from training.stacking.rows import Rows
@@ -66,6 +66,18 @@ def test_head_finds_the_feature(rows: Rows) -> None:
     booster = lightgbm.Booster(model_str=train_stack(rows, seed=1).texts[Head.CLICK])
     assert auc(rows.labels[Head.CLICK], booster.predict(rows.matrix)) > 0.8
     assert np.argmax(booster.feature_importance("gain")) == 0
+
+
+def test_unknown_categories_are_quiet_and_missing(rows: Rows, capfd: pytest.CaptureFixture[str]) -> None:
+    import lightgbm
+
+    unknown = rows.matrix.copy()
+    unknown[::3, RANKING_FEATURES.index("surface_code")] = UNKNOWN
+    text = train_stack(dataclasses.replace(rows, matrix=unknown), seed=1).texts[Head.CLICK]
+    assert "Warning" not in capfd.readouterr().out
+    missing = np.where(unknown == UNKNOWN, np.nan, unknown)
+    booster = lightgbm.Booster(model_str=text)
+    np.testing.assert_array_equal(booster.predict(unknown), booster.predict(missing))
 
 
 def test_curve_turns_overconfident_outputs_into_probabilities() -> None:
