@@ -9,10 +9,10 @@ CORE := .venv/core/bin/python
 # movielens, movielens:DIR, kuairand:DIR or events:DIR.
 export DATA ?= movielens
 
-.PHONY: help setup demo test check lint format up down status lock bench reset clean
+.PHONY: help setup demo test coverage check lint format up down status lock bench reset clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: ## install environments, Java, jars and servers into this folder
 	@$(if $(PYTHON),,echo "MachineError: no Python 3.11 or 3.12 is on PATH: install one of them, with its venv module." >&2; exit 1)
@@ -21,8 +21,11 @@ setup: ## install environments, Java, jars and servers into this folder
 demo: setup ## run the whole loop on real data (DATA=movielens:DIR, kuairand:DIR or events:DIR for other data)
 	@$(CORE) -m demo
 
-test: setup ## lint and all tests, with coverage; up to an hour on 2 cores
+test: setup ## lint and all tests; three quarters of an hour on 2 cores
 	@$(PYTHON) -m stack.suites test
+
+coverage: setup ## all tests, and which lines they ran
+	@$(PYTHON) -m stack.suites coverage
 
 check: setup ## lint and the tests that need no server; a few minutes
 	@$(PYTHON) -m stack.suites check

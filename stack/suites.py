@@ -2,9 +2,10 @@
 
 Of lint and the quick tests two steps run at a time, as each keeps one core busy; the servers of the others need both.
 
-Run: python3 -m stack.suites check   lint, types, import contracts, the tests that need no server
-     python3 -m stack.suites test    the same, and all tests; prints the coverage of all environments together
-     python3 -m stack.suites lint    lint, types, import contracts
+Run: python3 -m stack.suites check      lint, types, import contracts, the tests that need no server
+     python3 -m stack.suites test       the same, and all tests
+     python3 -m stack.suites coverage   all tests, and a table of the lines that they ran in all environments together
+     python3 -m stack.suites lint       lint, types, import contracts
 """
 
 from __future__ import annotations
@@ -89,17 +90,16 @@ class Step:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is asked for; return 1 when something failed."""
     parser = argparse.ArgumentParser(prog="python3 -m stack.suites", description=__doc__)
-    parser.add_argument("what", choices=["lint", "check", "test"])
+    parser.add_argument("what", choices=["lint", "check", "test", "coverage"])
     what = parser.parse_args(argv).what
-    steps = [Step(name, command) for name, command in lint_commands().items()]
+    light = [Step(name, command) for name, command in lint_commands().items()] if what != "coverage" else []
     if what == "check":
         # The longest first: the others fill the time beside it.
-        steps = [*test_steps(quick=True), *steps]
-    elif what == "test":
-        steps += test_steps(quick=False)
-    passed = [run_step(step) for step in steps] if what == "test" else run_side_by_side(steps)
-    failed = [step.name for step, good in zip(steps, passed, strict=True) if not good]
-    if what == "test":
+        light = [*suite_steps(quick=True), *light]
+    heavy = suite_steps(covered=what == "coverage") if what in {"test", "coverage"} else []
+    passed = [*run_side_by_side(light), *(run_step(step) for step in heavy)]
+    failed = [step.name for step, good in zip([*light, *heavy], passed, strict=True) if not good]
+    if what == "coverage":
         print_coverage()
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
@@ -123,11 +123,11 @@ def lint_commands() -> dict[str, list[str]]:
     return checks
 
 
-def pytest_command(suite: Suite, *, quick: bool) -> list[str]:
-    """Return the argv of one suite's pytest, under coverage unless quick."""
+def pytest_command(suite: Suite, *, quick: bool = False, covered: bool = False) -> list[str]:
+    """Return the argv of one suite's pytest; under coverage Python takes a third longer."""
     paths = [path for pattern in suite.paths for path in expand(pattern)]
     ignored = [f"--ignore={path}" for pattern in suite.ignored for path in expand(pattern)]
-    runner = ["-m", "pytest"] if quick else ["-m", "coverage", "run", "-m", "pytest"]
+    runner = ["-m", "coverage", "run", "-m", "pytest"] if covered else ["-m", "pytest"]
     chosen = ["-m", QUICK] if quick else []
     return [str(python(suite.environment)), *runner, "-q", *chosen, *suite.options, *ignored, *paths]
 
@@ -137,9 +137,9 @@ def expand(pattern: str) -> list[str]:
     return sorted(str(path.relative_to(PROJECT_DIR)) for path in PROJECT_DIR.glob(pattern))
 
 
-def test_steps(*, quick: bool) -> list[Step]:
+def suite_steps(*, quick: bool = False, covered: bool = False) -> list[Step]:
     """Return a step per suite."""
-    if not quick:
+    if covered:
         shutil.rmtree(COVERAGE_DIR, ignore_errors=True)
         COVERAGE_DIR.mkdir(parents=True)
     environment = os.environ | {"COVERAGE_FILE": str(COVERAGE_DIR / "data")}
@@ -149,7 +149,8 @@ def test_steps(*, quick: bool) -> list[Step]:
     # All tests of a suite may need a server; then the quick run selects none.
     accepted = (0, PYTEST_NO_TESTS) if quick else (0,)
     return [
-        Step(f"tests of {suite.name}", pytest_command(suite, quick=quick), environment, accepted) for suite in SUITES
+        Step(f"tests of {suite.name}", pytest_command(suite, quick=quick, covered=covered), environment, accepted)
+        for suite in SUITES
     ]
 
 

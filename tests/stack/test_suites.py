@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,11 +35,31 @@ def test_each_environment_has_a_suite_and_types() -> None:
     assert len({suite.name for suite in SUITES}) == len(SUITES)
 
 
-def test_quick_run_leaves_out_what_needs_servers_and_the_full_run_measures_coverage() -> None:
-    quick, full = (pytest_command(CORE, quick=quick) for quick in (True, False))
+def test_quick_run_leaves_out_what_needs_servers() -> None:
+    quick = pytest_command(CORE, quick=True)
     assert quick[quick.index("-m", 3) + 1] == "not spark and not stack and not slow"
-    assert "coverage" in full
-    assert "coverage" not in quick
+    assert quick[:4] == pytest_command(CORE)[:4]
+
+
+def test_tests_are_slowed_by_coverage_only_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[list[str]] = []
+
+    def run(step: Step, **_: bool) -> bool:
+        ran.append(step.argv)
+        return True
+
+    monkeypatch.setattr(suites, "run_step", run)
+    monkeypatch.setattr(suites, "print_coverage", lambda: ran.append(["table"]))
+    monkeypatch.setattr(suites, "COVERAGE_DIR", tmp_path / "coverage")
+    assert suites.main(["test"]) == 0
+    assert ran[-len(SUITES) :] == [pytest_command(suite) for suite in SUITES]
+    assert not any("coverage" in argv for argv in ran)
+    ran.clear()
+    assert suites.main(["coverage"]) == 0
+    assert ran == [*(pytest_command(suite, covered=True) for suite in SUITES), ["table"]]
+    assert all("coverage" in argv for argv in ran[:-1])
 
 
 def test_doctests_of_the_kernel_run() -> None:
