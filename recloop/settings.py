@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     ranker: RankerChoice = Field(
         "auto",
         description="Form of a bundle's ranker: how it reads the last actions; auto: the lightest, and a "
-        "heavier one in its place, if the heads are better with it, by the interval.",
+        "heavier one in its place (on a CPU: of few rows), if the heads are better with it, by the interval.",
     )
     fusion: FusionChoice = Field(
         "cross_attention",

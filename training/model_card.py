@@ -217,7 +217,12 @@ def _ranker(found: dict[str, Any] | None) -> list[str]:
         for name, own in gains.items()
     ]
     titles = ["form", "over", "head", "metric", "gain", "95 % interval"]
-    return ["## The ranker", f"{says}, on the newest rows of the stack span:", "", *_table(titles, rows)]
+    unchecked = [
+        f"Its form `{form}` was not checked: on a CPU that takes too long for so many rows."
+        for form in found["unchecked"]
+    ]
+    lines = ["## The ranker", f"{says}, on the newest rows of the stack span:", "", *_table(titles, rows)]
+    return [*lines, *(part for line in unchecked for part in ("", line))]
 
 
 def _parts(parts: dict[str, dict[str, dict[str, float]]]) -> list[str]:

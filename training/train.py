@@ -254,7 +254,10 @@ def _costs(watch: Stopwatch, trained: Trained, settings: Settings) -> dict[str, 
     }
     if trained.plan.checks:
         checks = [own.to_dict() for own in trained.plan.checks]
-        facts["ranker"] = {"served": trained.plan.form, "fusion": settings.fusion, "checks": checks}
+        unchecked = list(trained.plan.unchecked)
+        facts["ranker"] = {
+            "served": trained.plan.form, "fusion": settings.fusion, "checks": checks, "unchecked": unchecked,
+        }  # fmt: skip
     return facts
 
 

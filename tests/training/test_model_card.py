@@ -168,10 +168,18 @@ def test_ranker_is_told_with_what_each_form_gains(
     gains = {"like": {"gauc": {"value": 0.0101, "interval": [0.001, 0.02]}}}
     mean = {"form": "mean", "against": "trees", "helps": helps, "gains": gains}
     transformer = {"form": "transformer", "against": "mean", "helps": False, "gains": gains}
-    text = card(training_set, ranker={"served": served, "checks": [mean, transformer]})
+    found = {"served": served, "checks": [mean, transformer], "unchecked": []}
+    text = card(training_set, ranker=found)
     assert says in text
+    assert "was not checked" not in text
     assert "| mean | trees | like | gauc | +0.0101 | [+0.0010, +0.0200] |" in text
     assert "| transformer | mean | like | gauc |" in text
+
+
+def test_form_that_was_not_checked_is_named(training_set: TrainingSet) -> None:
+    mean = {"form": "mean", "against": "trees", "helps": True, "gains": {}}
+    text = card(training_set, ranker={"served": "mean", "checks": [mean], "unchecked": ["transformer"]})
+    assert "Its form `transformer` was not checked: on a CPU that takes too long" in text
 
 
 def test_parts_are_told_with_what_is_lost_without_them(training_set: TrainingSet) -> None:

@@ -20,6 +20,9 @@ LOG = logging.getLogger(__name__)
 
 
 TREES = "trees"
+MOST_CHECKED_ROWS = 40_000
+"""Of more rows than this a CPU checks the lightest form alone: the next takes about five times as long to learn them,
+and its check longer than any other part of a training (docs/adr/0011-ranker-beside-the-trees.md)."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,15 @@ class RankingPlan:
     """How trees and ranker are trained.
 
     `stack` has sizes, numbers and calibration of the trees, with the ranker if there is one; `form` is None where there
-    is none, and `epochs` are its; `checks` are none where none was wanted.
+    is none, and `epochs` are its; `checks` are none where none was wanted, and `unchecked` are the forms whose check
+    would have taken too long.
     """
 
     stack: Stack
     form: str | None = None
     epochs: int = 0
     checks: tuple[Check, ...] = ()
+    unchecked: tuple[str, ...] = ()
 
 
 def plan_ranking(
@@ -54,7 +59,8 @@ def plan_ranking(
 ) -> RankingPlan:
     """Plan the trees, then check the ranker's forms, the lightest first.
 
-    A form stays if the heads are better with it than with what stayed before it, see `Worth`; the first `always`.
+    A form stays if the heads are better with it than with what stayed before it, see `Worth`; the first `always`. On a
+    CPU the others are checked where there are no more than MOST_CHECKED_ROWS to learn from.
 
     Raises:
         TrainingError: no head can be learned, or the loss stopped being a number.
@@ -65,6 +71,10 @@ def plan_ranking(
     if ranker is None:
         return plan
     for form in ranker.forms:
+        if plan.checks and ranker.device == "cpu" and len(rows) > MOST_CHECKED_ROWS:
+            LOG.info("the ranker %s is not checked on a CPU: that would take too long for %d rows", form, len(rows))
+            plan = replace(plan, unchecked=(*plan.unchecked, form))
+            continue
         with watch.part("ranker"):
             pooled = ranker.check(trees, form)
             found = Check(form, plan.form or TREES, worth_of(pooled, plan.stack, rows, seed=seed))

@@ -22,6 +22,7 @@ from recloop.settings import Settings
 from training.ranker.rows import Fusion, RankerShape
 from training.ranker.scoring import torch_score
 from training.ranker.trainer import RankerResult
+from training.retrieval.sequence import choose_device
 from training.stacking.ranker_rows import item_table, ranker_rows
 from training.stacking.rows import Rows
 from training.stacking.stack import Stack, calibration_rows, fit_curve, split_rows
@@ -75,7 +76,7 @@ class PooledRanker:
         """
         self._rows, self._inputs = rows, RankerInputs(names, vocabularies)
         self._learned, self._table = ranker_rows(rows, self._inputs), item_table(items, vectors)
-        self.forms, self._epochs, self._seed, self._device = forms, epochs, seed, device
+        self.forms, self._epochs, self._seed, self.device = forms, epochs, seed, choose_device(device)
         self._checkpoints = checkpoints
         self.results: list[RankerResult] = []
 
@@ -111,7 +112,7 @@ class PooledRanker:
         file = None if self._checkpoints is None else self._checkpoints / f"ranker-{len(self.results)}.pt"
         result = train_together(
             self._learned.take(np.arange(first)), self._learned.take(np.arange(first, last)) if first < last else None,
-            self.forms[form], items=self._table, epochs=epochs, seed=self._seed, device=self._device, checkpoint=file,
+            self.forms[form], items=self._table, epochs=epochs, seed=self._seed, device=self.device, checkpoint=file,
         )  # fmt: skip
         self.results.append(result)
         return result

@@ -52,6 +52,17 @@ def test_a_heavier_form_must_beat_the_lighter(rows: Rows) -> None:
     assert made.form == "newest"
 
 
+def test_of_many_rows_a_cpu_checks_the_lightest_form_alone(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.stacking.plan.MOST_CHECKED_ROWS", len(rows) - 1)
+    made = plan(rows)
+    assert [check.form for check in made.checks] == ["blind"]
+    assert made.unchecked == ("newest",)
+    assert made.form is None
+    assert plan(rows, forms=["newest"]).form == "newest", "the lightest of those that are wanted"
+    monkeypatch.setattr("training.stacking.plan.MOST_CHECKED_ROWS", len(rows))
+    assert plan(rows).unchecked == ()
+
+
 def test_a_ranker_that_does_not_help_is_left_out_unless_it_must_be_there(rows: Rows) -> None:
     noise = without_signal(rows)
     left_out, there = plan(noise), plan(noise, forms=["newest"], always=True)
