@@ -21,7 +21,7 @@ setup: ## install environments, Java, jars and servers into this folder
 demo: setup ## run the whole loop on real data (DATA=movielens:DIR, kuairand:DIR or events:DIR for other data)
 	@$(CORE) -m demo
 
-test: setup ## lint and all tests; three quarters of an hour on 2 cores
+test: setup ## lint and all tests; up to an hour on 2 cores
 	@$(PYTHON) -m stack.suites test
 
 coverage: setup ## all tests, and which lines they ran
