@@ -21,7 +21,7 @@ from recloop.features import contract_id
 from recloop.labels import Head
 from recloop.ranking import RANKING_FEATURES
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 
 
@@ -37,7 +37,7 @@ NOT_REGISTERED = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
 
 
 class BundleFile(StrEnum):
-    """Files of a bundle; `ranker_<head>.txt` are named by `ranker_file`. Not each has STATISTICS or RANKER.
+    """Files of a bundle; `trees_<head>.txt` are named by `trees_file`. Not each has STATISTICS or RANKER.
 
     TRANSFORMER is for the next training; nothing that serves reads it.
     """
@@ -57,9 +57,9 @@ class BundleFile(StrEnum):
     MODEL_CARD = "model_card.md"
 
 
-def ranker_file(head: Head) -> str:
-    """Return the name of a head's LightGBM text."""
-    return f"ranker_{head}.txt"
+def trees_file(head: Head) -> str:
+    """Return the name of the file of a head's trees, a LightGBM text."""
+    return f"trees_{head}.txt"
 
 
 class FileEntry(BaseModel):

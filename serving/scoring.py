@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from recloop.bundled_recommender import load_recommender
-from recloop.bundles import BundleFile, Manifest, ranker_file, verify
+from recloop.bundles import BundleFile, Manifest, trees_file, verify
 from recloop.errors import BundleError, BundleIncompatible
 from recloop.golden import check_golden
 from recloop.labels import Head
@@ -89,7 +89,7 @@ def _session(path: Path, inputs: tuple[str, ...]) -> onnxruntime.InferenceSessio
 
 def load_head(directory: Path, manifest: Manifest, head: Head) -> Predict:
     """Return one head's LightGBM as a function of the ranking matrix."""
-    path = directory / ranker_file(head)
+    path = directory / trees_file(head)
     booster = lightgbm.Booster(model_file=str(path))
     n_columns = len(tree_columns(manifest.ranking_features))
     if booster.num_feature() != n_columns:

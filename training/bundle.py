@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recloop.bundled_items import write_items
-from recloop.bundles import BundleFile, Manifest, ranker_file, seal, verify
+from recloop.bundles import BundleFile, Manifest, seal, trees_file, verify
 from recloop.extras import Extras
 from recloop.golden import GoldenRequest, write_golden
 from recloop.ranker import RANKER_COLUMNS
@@ -115,7 +115,7 @@ def _write_models(folder: Path, trained: Trained) -> None:
     for name, content in texts.items():
         (folder / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     for head, text in trained.stack.texts.items():
-        (folder / ranker_file(head)).write_text(text, encoding="utf-8")
+        (folder / trees_file(head)).write_text(text, encoding="utf-8")
 
 
 def ranking_features(extras: Extras) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recloop.bundled_recommender import load_recommender
-from recloop.bundles import BundleFile, Manifest, ranker_file, verify
+from recloop.bundles import BundleFile, Manifest, trees_file, verify
 from recloop.golden import check_golden
 from recloop.ranker import Score, graph_inputs
 from recloop.ranking import Matrix
@@ -42,7 +42,7 @@ def load_models(directory: Path, manifest: Manifest) -> Recommender:
         directory,
         manifest,
         encode=load_encoder(directory / BundleFile.USER_ENCODER),
-        heads={head: load_head(directory / ranker_file(head)) for head in manifest.heads},
+        heads={head: load_head(directory / trees_file(head)) for head in manifest.heads},
         score=load_score(directory / BundleFile.RANKER) if ranker else None,
     )
 

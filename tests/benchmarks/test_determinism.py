@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from benchmarks.determinism import ALLOWED, compare
-from recloop.bundles import MANIFEST, BundleFile, ranker_file
+from recloop.bundles import MANIFEST, BundleFile, trees_file
 from recloop.labels import Head
 from tests.recloop.conftest import write_tiny_bundle
 
-TREES = ranker_file(Head.CLICK)
+TREES = trees_file(Head.CLICK)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recloop.bundled_items import write_items
 from recloop.bundled_recommender import load_recommender
-from recloop.bundles import BundleFile, Manifest, ranker_file, seal
+from recloop.bundles import BundleFile, Manifest, seal, trees_file
 from recloop.clock import MS_PER_DAY
 from recloop.labels import Head
 from recloop.ranking import ITEM_NUMBER_COLUMNS, RANKING_FEATURES, Context, Items, Matrix, UserState
@@ -71,7 +71,7 @@ def write_tiny_bundle(directory: Path) -> Manifest:
     }
     for name, content in texts.items():
         (directory / name).write_text(json.dumps(content))
-    (directory / ranker_file(Head.CLICK)).write_text("tree\n")
+    (directory / trees_file(Head.CLICK)).write_text("tree\n")
     facts = {
         "bundle_id": "tiny-1",
         "ranking_features": RANKING_FEATURES,

@@ -13,7 +13,7 @@ import numpy as np
 
 from recloop.bundled_items import write_items
 from recloop.bundled_recommender import load_recommender
-from recloop.bundles import BundleFile, ranker_file, seal, verify
+from recloop.bundles import BundleFile, seal, trees_file, verify
 from recloop.clock import MS_PER_DAY, to_ms
 from recloop.golden import GoldenRequest, write_golden
 from recloop.labels import Head
@@ -81,7 +81,7 @@ def write_bundle(
         shutil.copy(ranker, directory / BundleFile.RANKER)
         columns = (*RANKING_FEATURES, *RANKER_COLUMNS)
     for place, head in enumerate(HEADS):
-        train_head(directory / ranker_file(head), seed=seed + place)
+        train_head(directory / trees_file(head), seed=seed + place)
     texts: dict[str, Any] = {
         BundleFile.POPULARITY: {
             "all": [[item_id, 1.0] for item_id in POPULAR],

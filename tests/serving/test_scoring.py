@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recloop.bundles import MANIFEST, BundleFile, ranker_file, verify
+from recloop.bundles import MANIFEST, BundleFile, trees_file, verify
 from recloop.errors import BundleIncompatible, BundleTampered
 from recloop.labels import Head
 from recloop.ranker import RANKER_COLUMNS
@@ -73,7 +73,7 @@ def test_a_ranker_with_other_inputs_is_refused(sealed_bundles: tuple[Path, Path]
 
 @pytest.mark.parametrize(
     "name",
-    [BundleFile.USER_ENCODER, BundleFile.ITEM_FEATURES, BundleFile.ITEMS, BundleFile.GOLDEN, ranker_file(Head.CLICK)],
+    [BundleFile.USER_ENCODER, BundleFile.ITEM_FEATURES, BundleFile.ITEMS, BundleFile.GOLDEN, trees_file(Head.CLICK)],
 )
 def test_one_flipped_bit_is_refused_by_the_files_name(bundle: Path, name: str) -> None:
     flip_bit(bundle / name)
@@ -81,7 +81,7 @@ def test_one_flipped_bit_is_refused_by_the_files_name(bundle: Path, name: str) -
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("name", [BundleFile.USER_ENCODER, BundleFile.ITEM_VECTORS, ranker_file(Head.LIKE)])
+@pytest.mark.parametrize("name", [BundleFile.USER_ENCODER, BundleFile.ITEM_VECTORS, trees_file(Head.LIKE)])
 def test_sealed_rubbish_is_refused(bundle: Path, name: str) -> None:
     (bundle / name).write_bytes(b"rubbish")
     seal_bundle(bundle, "rubbish")
@@ -108,14 +108,14 @@ def test_heads_trained_on_other_features_are_refused(bundle: Path) -> None:
 
     rows = np.random.default_rng(0).normal(size=(500, 3))
     data = lightgbm.Dataset(rows, (rows[:, 0] > 0).astype(int))
-    lightgbm.train({"objective": "binary", "verbose": -1}, data, 2).save_model(bundle / ranker_file(Head.CLICK))
+    lightgbm.train({"objective": "binary", "verbose": -1}, data, 2).save_model(bundle / trees_file(Head.CLICK))
     seal_bundle(bundle, "narrow")
-    with pytest.raises(BundleIncompatible, match=r"ranker_click\.txt reads 3 features"):
+    with pytest.raises(BundleIncompatible, match=r"trees_click\.txt reads 3 features"):
         load_bundle(bundle)
 
 
 def test_other_golden_answers_are_refused(bundle: Path) -> None:
-    train_head(bundle / ranker_file(HEADS[0]), seed=99, rounds=3)
+    train_head(bundle / trees_file(HEADS[0]), seed=99, rounds=3)
     seal_bundle(bundle, "swapped-head")
     with pytest.raises(BundleIncompatible, match="golden request"):
         load_bundle(bundle)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recloop.bundles import ranker_file
+from recloop.bundles import trees_file
 from recloop.clock import ManualClock
 from recloop.labels import Head
 from recloop.ranking import Context
@@ -116,8 +116,8 @@ def test_without_a_bundle_there_is_no_slate(lonely_settings: Settings, clock: Ma
 def test_bundle_that_was_refused_is_named_when_there_is_no_other(
     bundle: Path, lonely_settings: Settings, clock: ManualClock
 ) -> None:
-    (bundle / ranker_file(Head.CLICK)).write_text("other")
-    with pytest.raises(NoModel, match=ranker_file(Head.CLICK).replace(".", r"\.")):
+    (bundle / trees_file(Head.CLICK)).write_text("other")
+    with pytest.raises(NoModel, match=trees_file(Head.CLICK).replace(".", r"\.")):
         make(parts_with(bundle, lonely_settings, clock))
 
 

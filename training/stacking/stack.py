@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recloop.errors import TrainingError
 from recloop.labels import Head
 from recloop.ranker import to_logits
-from recloop.ranking import CATEGORICAL, RANKING_FEATURES, Matrix
+from recloop.ranking import CATEGORICAL, RANKING_FEATURES
 from training.stacking.rows import Rows
 from training.threads import n_threads
 
@@ -86,7 +86,7 @@ def plan_stack(rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int
     Raises:
         TrainingError: no head has.
     """
-    training, validation = split_rows(rows)
+    training, validation = split_rows(_without_unknown(rows, names))
     stack = Stack({}, {}, {}, {})
     for head in Head:
         reason = _why_not(training.labels[head], validation.labels[head])
@@ -115,6 +115,7 @@ def split_rows(rows: Rows) -> tuple[Rows, Rows]:
 
 def refit(stack: Stack, rows: Rows, *, names: Sequence[str] = RANKING_FEATURES, seed: int) -> Stack:
     """Return the stack with its trees grown anew on given rows, by the plans it has."""
+    rows = _without_unknown(rows, names)
     texts = {
         head: _grow(_dataset(rows, head, names), parameters, rounds, seed).model_to_string()
         for head, (parameters, rounds) in stack.plans.items()
@@ -156,24 +157,27 @@ def _plan(
 def _dataset(rows: Rows, head: Head, names: Sequence[str], *, reference: Any = None) -> Any:
     import lightgbm
 
-    categorical = [names.index(name) for name in CATEGORICAL]
     return lightgbm.Dataset(
-        _without_unknown(rows.matrix, categorical),
+        rows.matrix,
         rows.labels[head],
         reference=reference,
-        categorical_feature=categorical,
+        categorical_feature=_categorical(names),
         feature_name=list(names),
         params={"verbosity": PARAMETERS["verbosity"], "feature_pre_filter": False},
         free_raw_data=False,
     )
 
 
-def _without_unknown(matrix: Matrix, categorical: Sequence[int]) -> Matrix:
-    """Return the matrix with unknown codes as missing: LightGBM takes them so too, but prints a warning of each."""
-    known = matrix.copy()
-    for place in categorical:
-        known[matrix[:, place] < 0, place] = np.nan
-    return known
+def _without_unknown(rows: Rows, names: Sequence[str]) -> Rows:
+    """Return the rows with unknown codes as missing: LightGBM takes them so too, but prints a warning of each."""
+    known = rows.matrix.copy()
+    for place in _categorical(names):
+        known[known[:, place] < 0, place] = np.nan
+    return replace(rows, matrix=known)
+
+
+def _categorical(names: Sequence[str]) -> list[int]:
+    return [names.index(name) for name in CATEGORICAL]
 
 
 def _grow(learn: Any, size: dict[str, Any], rounds: int, seed: int, **more: Any) -> Any:
