@@ -7,19 +7,23 @@ and become counted rejects with a reason there. Only what cannot be read at all 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from recloop.catalog import CatalogItem, CatalogUser
-from recloop.clock import SystemClock, format_time
+from recloop.clock import EPOCH, SystemClock, format_time
 from recloop.errors import EventRejected, SourceError
 from recloop.events import Event, parse_event
 from recloop.sources.base import read_json_lines, reading
 from recloop.sources.folders import find_file
 
 Row = TypeVar("Row", CatalogItem, CatalogUser)
+MICROSECOND = timedelta(microseconds=1)
 
 
 class EventFiles:
@@ -36,27 +40,43 @@ class EventFiles:
         self.repeated = 0
 
     def events(self) -> Iterator[Event]:
-        """Yield the well-formed events, oldest first, each id once; the others' bytes are left in `malformed`."""
+        """Yield the well-formed events, oldest first, each id once; the others' bytes are left in `malformed`.
+
+        Reads every file to its end before the first event. They wait in a temporary database on disk, so that memory
+        does not grow with their number.
+        """
+        # A database without a name is SQLite's own temporary file, gone when it is closed.
+        with closing(sqlite3.connect("")) as kept:
+            try:
+                self._keep(kept)
+                for (payload,) in kept.execute("SELECT payload FROM events ORDER BY microseconds, rowid"):
+                    yield Event.model_validate_json(payload)
+            except sqlite3.Error as error:
+                raise SourceError(
+                    f"the events of {self._folder} cannot be sorted on disk: {error}. Make room where temporary files "
+                    "are, or name a folder with room in TMPDIR."
+                ) from error
+
+    def _keep(self, kept: sqlite3.Connection) -> None:
+        """Put each event that is well-formed and new into a table; count and keep the others."""
         now = SystemClock().now()
         self.malformed, self.reason, self.repeated = [], "", 0
         reasons: dict[str, int] = {}
-        events: dict[str, Event] = {}
-        for path in self._event_files():
-            for payload in _payloads(path):
-                try:
-                    event = parse_event(payload, received_at=now)
-                except EventRejected as error:
-                    self.malformed.append(payload)
-                    reasons[str(error)[:120]] = reasons.get(str(error)[:120], 0) + 1
-                else:
-                    self.repeated += event.event_id in events
-                    events.setdefault(event.event_id, event)
+        kept.execute("CREATE TABLE events (event_id TEXT PRIMARY KEY, microseconds INTEGER, payload BLOB)")
+        for payload in chain.from_iterable(map(_payloads, self._event_files())):
+            try:
+                event = parse_event(payload, received_at=now)
+            except EventRejected as error:
+                self.malformed.append(payload)
+                reasons[str(error)[:120]] = reasons.get(str(error)[:120], 0) + 1
+            else:
+                row = event.event_id, (event.event_time - EPOCH) // MICROSECOND, payload
+                self.repeated += 1 - kept.execute("INSERT OR IGNORE INTO events VALUES (?, ?, ?)", row).rowcount
         self.reason = next(iter(reasons), "")
-        if not events:
+        if not kept.total_changes:
             raise SourceError(
                 f"{self._folder} holds no well-formed event in {len(self.malformed)} lines: {list(reasons)[:3]}."
             )
-        yield from sorted(events.values(), key=lambda event: event.event_time)
 
     def items(self) -> Iterator[CatalogItem]:
         """Yield the items of `items.jsonl`; without that file, one bare item per id in the events."""

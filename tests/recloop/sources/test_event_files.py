@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import resource
+import tracemalloc
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +23,11 @@ def write_parquet(folder: Path, **columns: list[Any]) -> Path:
     path = folder / "events.parquet"
     pq.write_table(pa.table(columns), path)
     return path
+
+
+def write_long_log(path: Path, n_events: int) -> None:
+    fields = {"event_time": "2026-05-01T12:00:00Z", "action": "click", "user_id": "u", "item_id": "i"}
+    path.write_text("".join(json.dumps({"event_id": f"e{n}"} | fields) + "\n" for n in range(n_events)))
 
 
 def test_events_come_in_time_order_each_once(events_folder: Path) -> None:
@@ -81,6 +88,37 @@ def test_truncated_file_is_named(events_folder: Path) -> None:
     (events_folder / "events.jsonl.gz").write_bytes(content[:-9])
     with pytest.raises(SourceError, match="cannot be read to its end"):
         list(EventFiles(events_folder).events())
+
+
+def test_events_of_one_time_stay_in_the_order_of_the_file(tmp_path: Path) -> None:
+    fields = {"event_time": "2026-05-01T12:00:00Z", "action": "click", "user_id": "u", "item_id": "i"}
+    lines = [json.dumps({"event_id": event_id} | fields) for event_id in ("z", "a", "z", "m")]
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    assert [event.event_id for event in EventFiles(tmp_path).events()] == ["z", "a", "m"]
+
+
+def test_events_do_not_wait_in_memory(tmp_path: Path) -> None:
+    """A log three times as long takes no more of it: with every event held, 1.5 MB more."""
+    tracemalloc.start()
+    peaks = []
+    for n_events in (500, 1_500):
+        write_long_log(tmp_path / "events.jsonl", n_events)
+        tracemalloc.reset_peak()
+        assert sum(1 for _ in EventFiles(tmp_path).events()) == n_events
+        peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 200_000
+
+
+def test_full_disk_is_an_error_with_its_remedy(tmp_path: Path) -> None:
+    write_long_log(tmp_path / "events.jsonl", 30_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(SourceError, match=r"cannot be sorted on disk: .* name a folder with room in TMPDIR"):
+            list(EventFiles(tmp_path).events())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_repeated_event_is_counted(events_folder: Path) -> None:
