@@ -19,8 +19,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines = [
         f"{data['source']}: learned until {data['learned_until']} ({data['rows_learned']} rows), judged on "
         f"{data['rows_judged']} rows of {data['users_judged']} users from {data['judged_first']} to "
-        f"{data['judged_last']}. Seeds: {len(data['seeds'])} of the full stack, {data['variant_seeds']} of a variant. "
-        "After each number: full, of as many seeds, less this [95 % interval].",
+        f"{data['judged_last']}. Of several seeds the mean of their scores is judged. After each number: full, of as "
+        "many seeds, less this [95 % interval].",
         "",
         *_table("left out", titles, shown, parts),
     ]
@@ -38,14 +38,15 @@ def markdown(report: Mapping[str, Any]) -> str:
 def _table(
     first: str, titles: Sequence[str], shown: Sequence[tuple[str, str]], parts: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
-    lines = _heading([first, *titles, "the part", "training, CPU s", "KB", "scoring, ms per 1,000 rows"])
+    lines = _heading([first, "seeds", *titles, "the part", "training, CPU s", "KB", "scoring, ms per 1,000 rows"])
     for name, found in parts.items():
         cells = [_cell(found["heads"][head], metric) for head, metric in shown]
+        n_seeds = len(next(iter(found["heads"].values()))["auc"]["per_seed"])
         says = found["verdict"]["says"] if "verdict" in found else ""
         spent = found["costs"]
         size = round(sum(spent.get(part, 0) for part in ("tree_bytes", "weight_bytes")) / 1_000)
         lines.append(
-            _line([name, *cells, says, spent["training_cpu_seconds"], size, spent["scoring_ms_per_1000_rows"]])
+            _line([name, n_seeds, *cells, says, spent["training_cpu_seconds"], size, spent["scoring_ms_per_1000_rows"]])
         )
     return lines
 

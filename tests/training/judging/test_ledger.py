@@ -15,7 +15,7 @@ LEAD = {"value": 0.02, "interval": [-0.01, 0.05]}
 
 
 def part(value: float | None, *, beside: bool = True) -> dict[str, Any]:
-    own = {"value": value, "interval": [0.7, 0.8], "spread": 0.003}
+    own = {"value": value, "interval": [0.7, 0.8], "spread": 0.003, "per_seed": [value, value]}
     head = {"auc": own, "gauc": own} | ({"full_less_this": {"auc": LEAD, "gauc": LEAD}} if beside else {})
     costs = {"training_cpu_seconds": 1.5, "cpu_seconds": 2.5, "scoring_ms_per_1000_rows": 3.5}
     return {"heads": {"click": head}, "costs": costs, "verdict": {"says": "helps"}}
@@ -43,16 +43,16 @@ def rows(report: dict[str, Any]) -> dict[str, list[str]]:
 
 def test_number_stands_with_its_lead_and_costs_with_their_units() -> None:
     lead = "0.7300 (+0.0200 [-0.0100, +0.0500])"
-    assert rows(REPORT)["no taste"] == [lead, lead, "helps", "1.5", "12", "3.5"]
+    assert rows(REPORT)["no taste"] == ["2", lead, lead, "helps", "1.5", "12", "3.5"]
 
 
 def test_full_stack_has_its_own_interval_and_spread_and_no_verdict() -> None:
     own = "0.7500 [0.7000, 0.8000], seeds within 0.0030"
-    assert rows(REPORT)["full"] == [own, own, "", "1.5", "12", "3.5"]
+    assert rows(REPORT)["full"] == ["2", own, own, "", "1.5", "12", "3.5"]
 
 
 def test_what_is_not_defined_is_a_dash() -> None:
-    assert rows(REPORT)["no sequence"][:2] == ["–", "–"]
+    assert rows(REPORT)["no sequence"][1:3] == ["–", "–"]
 
 
 def test_baselines_say_their_cpu_seconds() -> None:
