@@ -9,7 +9,7 @@ from training.judging.ranker_variants import HYBRIDS, RANKER
 
 DATA = {
     "source": "made up", "learned_until": "then", "rows_learned": 2_000, "rows_judged": 800, "users_judged": 40,
-    "judged_first": "then", "judged_last": "later", "seeds": [3, 4], "variant_seeds": 1,
+    "judged_first": "then", "judged_last": "later",
 }  # fmt: skip
 LEAD = {"value": 0.02, "interval": [-0.01, 0.05]}
 
