@@ -6,7 +6,9 @@ Meyes et al. 2019) and of simple baselines, all on the same rows; optionally the
 Run: python -m training.ablate --data SOURCE:DIR --until DATE --from DATE --to DATE --report FILE.json
      python -m training.ablate --training-set DIR --report FILE.json [--seeds N] [--epochs N] [--markdown FILE.md]
 
-The ranker and its variants take about as long as all the trees; `--ranker-seeds 0` leaves them out.
+The ranker and its variants take most of the time; `--ranker-seeds 0` leaves them out. What a part's models say is kept
+beside the report, in FILE.json.checkpoints, until the report is written: the same command goes on from there after it
+was stopped.
 
 Intervals are paired bootstraps over users of scores that are averaged over the seeds. They hold what other users would
 change, not what other seeds would: beside them stands each seed's own difference. Each part has four chances to be told
@@ -19,9 +21,11 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +33,17 @@ import numpy as np
 
 from recloop import cli
 from recloop.clock import format_time, from_ms
+from recloop.labels import Head
 from recloop.settings import DEVICE_CHOICES, Settings, load_settings
 from recloop.sources import FORMS
 from training.bundle import code_commit, ranking_features
 from training.costs import Stopwatch, peak_memory_mb
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
-from training.judging.baselines import BASELINES, Material
+from training.judging.baselines import BASELINES, Baseline, Material
 from training.judging.compare import Runs, judge, verdict
 from training.judging.heads import judged_rows
+from training.judging.kept_scores import KeptScores, Scored
 from training.judging.ledger import markdown
 from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS, score_hybrid, score_ranker
 from training.judging.spans import read_sets
@@ -58,10 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_writable(args.report, args.markdown)
-        report = run(args, load_settings(epochs=args.epochs, device=args.device, seed=args.seed))
+        checkpoints = args.report.with_name(f"{args.report.name}.checkpoints")
+        report = run(args, load_settings(epochs=args.epochs, device=args.device, seed=args.seed), checkpoints)
         write_report(args.report, report)
         if args.markdown is not None:
             args.markdown.write_text(markdown(report), encoding="utf-8")
+        shutil.rmtree(checkpoints, ignore_errors=True)
         parts = report["variants"] | report.get("hybrids", {}) | report.get("rankers", {})
         verdicts = {name: found["verdict"]["says"] for name, found in parts.items()}
         print(json.dumps({"verdicts": verdicts, "seconds": report["seconds"], "report": str(args.report)}))
@@ -85,8 +93,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="how often trees are grown (default: %(default)s)")
     parser.add_argument("--variant-seeds", type=int, metavar="N", help="so many of them for variants (default: all)")
     parser.add_argument(
-        "--ranker-seeds", type=int, default=1, metavar="N",
-        help="how often the ranker and its variants are trained (default: %(default)s; 0: not at all)",
+        "--ranker-seeds", type=int, metavar="N",
+        help="how often the ranker and its variants are trained (default: as often as trees; 0: not at all)",
     )  # fmt: skip
     parser.add_argument("--epochs", type=int, help="most epochs of the transformer (default: RECLOOP_EPOCHS)")
     parser.add_argument("--device", choices=DEVICE_CHOICES, help="default: RECLOOP_DEVICE")
@@ -95,13 +103,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if any((args.data is None) != (given is None) for given in (args.until, args.start, args.end)):
         parser.error("--data, --until, --from and --to go together")
     args.variant_seeds = args.seeds if args.variant_seeds is None else args.variant_seeds
+    args.ranker_seeds = args.seeds if args.ranker_seeds is None else args.ranker_seeds
     if not 1 <= args.variant_seeds <= args.seeds:
         parser.error("--seeds is 1 or more, and --variant-seeds no more than it")
     return args
 
 
-def run(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
-    """Return the report that the arguments ask for."""
+def run(args: argparse.Namespace, settings: Settings, checkpoints: Path) -> dict[str, Any]:
+    """Return the report that the arguments ask for; parts that `checkpoints` has of this very run are not done anew."""
     started = time.monotonic()
     if args.data is None:
         training_set = read_training_set(args.training_set)
@@ -113,12 +122,15 @@ def run(args: argparse.Namespace, settings: Settings) -> dict[str, Any]:
     seeds = range(settings.seed, settings.seed + args.seeds)
     data = {"source": _source(args), **_facts(material), "epochs": settings.epochs}
     LOG.info("the rows took %.0f s: %s", time.monotonic() - started, data)
-    found, full = compare(material, seeds=seeds, variant_seeds=args.variant_seeds)
+    of_run = (seeds, args.variant_seeds, args.ranker_seeds, settings.ranker_epochs, settings.device, code_commit())
+    kept = KeptScores.of(checkpoints, material, of_run)
+    found, full = compare(material, seeds=seeds, variant_seeds=args.variant_seeds, kept=kept)
     if args.ranker_seeds:
         found["hybrids"], found["rankers"] = compare_rankers(
             material,
             full,
             found[FULL]["costs"],
+            kept,
             seeds=seeds[: args.ranker_seeds],
             epochs=settings.ranker_epochs,
             device=settings.device,
@@ -164,36 +176,43 @@ def _facts(material: Material) -> dict[str, Any]:
     }
 
 
-def compare(material: Material, *, seeds: Sequence[int], variant_seeds: int) -> tuple[dict[str, Any], Runs]:
+def compare(
+    material: Material, *, seeds: Sequence[int], variant_seeds: int, kept: KeptScores
+) -> tuple[dict[str, Any], Runs]:
     """Return what the full stack, its variants and the baselines are worth on the judged rows; and the full's scores.
 
     A variant of fewer seeds than the full stack is compared with as many of that: an average of more is better by that
     alone. One that leaves out no column, as without attributes in the data, is not there.
     """
     judged, seed = material.judged, seeds[0]
-    full, costs = grow(material, kept_columns(material.names, FULL), seeds)
+    full, costs = kept.scores(FULL, partial(grow, material, kept_columns(material.names, FULL), seeds))
     found: dict[str, Any] = {FULL: _part(judged, full, None, costs, seed), "variants": {}, "baselines": {}}
     LOG.info("%s: %s", FULL, costs)
     for name in VARIANTS:
-        kept = kept_columns(material.names, name)
-        if len(kept) == len(material.names):
+        columns = kept_columns(material.names, name)
+        if len(columns) == len(material.names):
             continue
-        runs, costs = grow(material, kept, seeds[:variant_seeds])
+        runs, costs = kept.scores(name, partial(grow, material, columns, seeds[:variant_seeds]))
         found["variants"][name] = _variant(judged, runs, full, costs, seed)
         LOG.info("%s: %s %s", name, costs, found["variants"][name]["verdict"])
     for name, baseline in BASELINES.items():
-        started = time.process_time()
-        alone = {head: [scores] for head, scores in baseline(material, list(full)).items()}
-        costs = {"cpu_seconds": round(time.process_time() - started, 2)}
+        alone, costs = kept.scores(name, partial(_alone, baseline, material, list(full)))
         found["baselines"][name] = _part(judged, alone, full, costs, seed)
         LOG.info("%s: %s", name, costs)
     return found, full
+
+
+def _alone(baseline: Baseline, material: Material, heads: Sequence[Head]) -> Scored:
+    started = time.process_time()
+    runs = {head: [scores] for head, scores in baseline(material, heads).items()}
+    return runs, {"cpu_seconds": round(time.process_time() - started, 2)}
 
 
 def compare_rankers(
     material: Material,
     full: Runs,
     costs: Mapping[str, Any],
+    kept: KeptScores,
     *,
     seeds: Sequence[int],
     epochs: int,
@@ -204,7 +223,8 @@ def compare_rankers(
     runs: dict[str, Runs] = {}
     rankers: dict[str, Any] = {}
     for name, variant in RANKER_VARIANTS.items():
-        runs[name], spent = score_ranker(material, variant, seeds, epochs=epochs, device=device)
+        score = partial(score_ranker, material, variant, seeds, epochs=epochs, device=device)
+        runs[name], spent = kept.scores(name, score)
         rankers[name] = _variant(judged, runs[name], full if name == RANKER else runs[RANKER], spent, seed)
         LOG.info("%s: %s %s", name, spent, rankers[name]["verdict"])
     hybrids: dict[str, Any] = {}

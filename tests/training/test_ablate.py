@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.training.plain_rows import planted_rows
 from tests.training.shown_log import PER_DAY, shown_log, write_log
 from training.ablate import compare, main
 from training.judging.baselines import Material, als_alone
+from training.judging.kept_scores import KeptScores
 from training.judging.ledger import markdown
 from training.judging.ranker_variants import HYBRIDS, RANKER, RANKER_VARIANTS
 from training.judging.tree_variants import FULL, VARIANTS
@@ -32,7 +33,7 @@ def report(material: Material) -> dict[str, Any]:
         patch.setattr("training.stacking.stack.MAX_ROUNDS", 40)
         patch.setattr("training.judging.compare.FEW_RESAMPLES", 100)
         patch.setattr("training.ablate.BASELINES", {"ALS alone": als_alone})
-        return compare(material, seeds=[3, 4], variant_seeds=1)[0]
+        return compare(material, seeds=[3, 4], variant_seeds=1, kept=KeptScores())[0]
 
 
 def test_planted_part_helps_and_noise_does_not(report: dict[str, Any]) -> None:
@@ -165,6 +166,11 @@ def test_command_measures_every_part_and_writes_the_report(
     report, tables = tmp_path / "report.json", tmp_path / "tables.md"
     monkeypatch.setattr("training.ablate.VARIANTS", {name: VARIANTS[name] for name in (FULL, "no taste")})
     options = ["--seeds", "1", "--epochs", "1", "--device", "cpu", "--markdown", str(tables)]
+    with monkeypatch.context() as killed:
+        killed.setattr("training.ablate.score_ranker", _power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            main(["--training-set", str(folder), "--report", str(report), *options])
+    monkeypatch.setattr("training.ablate.grow", _power_cut)  # what was kept is not grown again
     assert main(["--training-set", str(folder), "--report", str(report), *options]) == 0
     verdicts = json.loads(capsys.readouterr().out.splitlines()[-1])["verdicts"]
     assert verdicts.keys() == {"no taste", *HYBRIDS, *RANKER_VARIANTS}
@@ -183,3 +189,8 @@ def test_command_measures_every_part_and_writes_the_report(
     assert len(found["baselines"]) == 7
     assert found["full"]["heads"]["click"]["auc"]["value"] > 0.8
     assert tables.read_text().startswith(f"{folder.name}: learned until ")
+    assert {path.name for path in tmp_path.iterdir()} == {report.name, tables.name}, "what was kept is gone"
+
+
+def _power_cut(*_: Any, **__: Any) -> NoReturn:
+    raise KeyboardInterrupt

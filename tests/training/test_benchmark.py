@@ -122,6 +122,19 @@ def test_untrained_model_is_refused(train: str, tmp_path: Path, capsys: pytest.C
     assert "--epochs is 0; expected 1 or more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "planned"),
+    [([], 30), (["--size", "base"], 30), (["--size", "large"], 40), (["--size", "large", "--epochs", "3"], 3)],
+)
+def test_each_size_plans_its_own_epochs(
+    options: list[str], planned: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("training.benchmark.run_next_item", lambda args, *_: asked.append(args.epochs) or {})
+    assert main(["next-item", "--train", "any.txt", "--report", str(tmp_path / "report.json"), *options]) == 0
+    assert asked == [planned]
+
+
 def test_seed_that_is_none_is_said_before_the_files_are_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
