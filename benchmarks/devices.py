@@ -42,8 +42,9 @@ from recloop.sources.base import moment
 from training.bundle import ranking_features
 from training.costs import Stopwatch
 from training.data.dataset import TrainingSet
+from training.ranker.batches import pieces, user_batches
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
-from training.ranker.trainer import PIECE_ROWS, RankerSchedule, RankerTrainer, pieces, user_batches
+from training.ranker.trainer import PIECE_ROWS, RankerSchedule, RankerTrainer
 from training.reports import check_writable, write_report
 from training.retrieval.sequence_trainer import Schedule, SequenceTrainer, like_lengths
 from training.retrieval.windows import Windows, make_windows

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from recloop.clock import MS_PER_HOUR
 from recloop.errors import TrainingError
 from recloop.histories import gap_buckets
-from recloop.ranker import cut_between
 from training.checkpoint import broken_weights, read_checkpoint, run_identity, write_checkpoint
 from training.costs import trim_memory
+from training.ranker.batches import pieces, user_batches
 from training.ranker.rows import ItemTable, RankerRows, RankerShape
 from training.retrieval.sequence import choose_device
 from training.retrieval.sequence_trainer import LEAST_STEPS
@@ -39,9 +39,6 @@ LOG = logging.getLogger(__name__)
 
 PATIENCE = 2
 """Training ends after so many epochs without a new best: a ranker overfits after two or three."""
-
-MOST_ROWS = 500
-"""A user with more rows comes in parts: pairs grow with the square."""
 
 
 @dataclass(frozen=True)
@@ -247,38 +244,6 @@ def best_place(curve: Sequence[Epoch]) -> int:
     """Return the place of the first epoch with the lowest validation loss; of the last where there is none."""
     losses = [epoch.validation_loss for epoch in curve if epoch.validation_loss is not None]
     return int(np.argmin(losses)) if losses else len(curve) - 1
-
-
-def user_batches(
-    users: NDArray[np.integer], n_rows: int, generator: np.random.Generator | None = None
-) -> list[NDArray[np.intp]]:
-    """Return mini-batches of about n_rows that hold all rows of their users, in random order given a generator.
-
-    A user with more than MOST_ROWS rows comes in parts of so many.
-    """
-    order = np.argsort(users, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(users[order]) != 0])
-    since = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    parts = np.split(order, np.flatnonzero(since % MOST_ROWS == 0)[1:])
-    if generator is not None:
-        parts = [parts[place] for place in generator.permutation(len(parts))]
-    rows = np.concatenate(parts)
-    labels = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return [rows[first:last] for first, last in cut_between(labels, n_rows)]
-
-
-def pieces(rows: RankerRows, batch: NDArray[np.integer], n_rows: int) -> list[NDArray[np.integer]]:
-    """Cut a mini-batch into pieces of whole users, long histories with long ones.
-
-    Gradients add up to those of the mini-batch. Only a piece's activations are held, and it is padded no further than
-    to its own longest history.
-    """
-    lengths = (rows.histories.items[rows.request[batch]] > 0).sum(axis=1)
-    _, own = np.unique(rows.users[batch], return_inverse=True)
-    longest = np.zeros(int(own.max(initial=-1)) + 1, dtype=np.int64)
-    np.maximum.at(longest, own, lengths)
-    order = np.lexsort((own, longest[own]))
-    return [batch[order[first:last]] for first, last in cut_between(own[order], n_rows)]
 
 
 def _run_epoch(trainer: RankerTrainer, validation: RankerRows | None, epoch: int, epochs: int) -> Epoch:

@@ -11,7 +11,8 @@ import pytest
 
 from recloop.errors import TrainingError
 from tests.training.ranker_maker import SMALL, make_items, make_rows
-from training.ranker.rows import Fusion, RankerRows, RankerShape
+from training.ranker.batches import user_batches
+from training.ranker.rows import Fusion, RankerShape
 from training.ranker.scoring import predict_ranker
 from training.ranker.trainer import (
     PIECE_ROWS,
@@ -19,9 +20,7 @@ from training.ranker.trainer import (
     RankerSchedule,
     RankerTrainer,
     has_settled,
-    pieces,
     train_ranker,
-    user_batches,
 )
 
 pytestmark = pytest.mark.slow
@@ -220,33 +219,6 @@ def test_each_epoch_has_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     assert seen[0] != seen[1]
 
 
-def batches_of(rows: RankerRows, n: int, seed: int) -> list[Any]:
-    return user_batches(rows.users, n, np.random.default_rng(seed))
-
-
-def test_mini_batches_hold_whole_users_and_every_row_once() -> None:
-    rows = make_rows(500, n_requests=80)
-    batches = batches_of(rows, 60, 1)
-    assert sorted(np.concatenate(batches)) == list(range(500))
-    assert len(batches) > 4
-    assert len({int(user) for batch in batches for user in set(rows.users[batch])}) == sum(
-        len(set(rows.users[batch])) for batch in batches
-    )
-    assert [len(batch) for batch in batches_of(rows, 60, 2)] != [len(batch) for batch in batches]
-
-
-def test_pieces_hold_whole_users_with_like_histories_and_every_row_once() -> None:
-    rows = make_rows(200, n_requests=60)
-    batch = user_batches(rows.users, 120, np.random.default_rng(0))[0]
-    parts = pieces(rows, batch, 12)
-    assert len(parts) > 5
-    assert sorted(np.concatenate(parts)) == sorted(batch)
-    users = [set(rows.users[part].tolist()) for part in parts]
-    assert sum(map(len, users)) == len(set.union(*users))
-    longest = [int((rows.histories.items[rows.request[part]] > 0).sum(axis=1).max()) for part in parts]
-    assert longest == sorted(longest)
-
-
 def test_gradients_of_pieces_add_up_to_those_of_the_mini_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = dataclasses.replace(SMALL, window_mask_hours=0)
     losses = [epoch.training_loss for epoch in fit(epochs=4, shape=shape).curve]
@@ -254,9 +226,3 @@ def test_gradients_of_pieces_add_up_to_those_of_the_mini_batch(monkeypatch: pyte
     in_pieces = [epoch.training_loss for epoch in fit(epochs=4, shape=shape).curve]
     assert in_pieces == pytest.approx(losses, rel=1e-4)
     assert max(losses) - min(losses) > 0.01
-
-
-def test_user_with_very_many_rows_comes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.ranker.trainer.MOST_ROWS", 10)
-    batches = user_batches(np.r_[np.zeros(95, dtype=np.int64), 1, 1], 10)
-    assert [len(batch) for batch in batches] == [10] * 9 + [7]
