@@ -35,6 +35,7 @@ from training.reports import check_writable, write_report
 RESULTS = PROJECT_DIR / "benchmarks" / "results" / "rectools-ml-1m.json"
 REQUIREMENTS = PROJECT_DIR / "benchmarks" / "rectools-requirements.txt"
 VENV = INSTALLED_DIR / "benchmarks" / "rectools-venv"
+RECTOOLS_SIDE = (str(VENV / "bin" / "python"), "-m", "benchmarks.rectools_sasrec")
 SHAPES = ("published", "small")
 TARGETS = (0.10, 0.12, 0.14, 0.15, 0.16, 0.17)
 """NDCG@10 on the held-back items of training; those that both sides reach are compared."""
@@ -95,14 +96,20 @@ def watched_load() -> Iterator[list[float]]:
 
 
 def install_rectools() -> None:
-    """Make the environment of the lock file; skip what is done.
+    """Make the environment of the lock file, and see that RecTools' side starts in it; skip what is done.
 
     Raises:
-        MachineError: uv failed; its own message stands above.
+        MachineError: uv failed, or the environment lacks something; their own message stands above.
     """
     wanted = digest([REQUIREMENTS, interpreter()])
-    if is_done(VENV / "done", wanted):
-        return
+    if not is_done(VENV / "done", wanted):
+        _make_environment(wanted)
+    # Before recloop's side, which takes minutes.
+    if subprocess.run([*RECTOOLS_SIDE, "--help"], cwd=PROJECT_DIR, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise MachineError(f"RecTools' side does not start, see above: {REQUIREMENTS.name} lacks what it imports.")
+
+
+def _make_environment(wanted: str) -> None:
     install_uv()
     print(f"Making the environment {VENV.relative_to(PROJECT_DIR)} from {REQUIREMENTS.name}.", flush=True)
     for command in (
@@ -146,8 +153,7 @@ def run_rectools(args: argparse.Namespace, shape: str) -> dict[str, Any]:
     Raises:
         ComponentUnavailable: it failed.
     """
-    command = [str(VENV / "bin" / "python"), "-m", "benchmarks.rectools_sasrec"]
-    command += ["--train", str(args.train), "--shape", shape, "--max-minutes", str(args.max_minutes)]
+    command = [*RECTOOLS_SIDE, "--train", str(args.train), "--shape", shape, "--max-minutes", str(args.max_minutes)]
     command += ["--seed", str(args.seed)]
     lines = []
     with subprocess.Popen(

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.rectools import REQUIREMENTS
 from benchmarks.rectools_sasrec import Stopwatch, rank_targets
 from training.retrieval.item_sequences import ItemSequences
+
+IMPORTED = """
+import sys
+from importlib.metadata import packages_distributions
+
+before = set(sys.modules)
+import benchmarks.rectools_sasrec
+
+names = {name.partition(".")[0] for name in set(sys.modules) - before}
+owners = packages_distributions()
+print(*{owner.lower().replace("_", "-") for name in names for owner in owners.get(name, ())})
+"""
+
+
+def test_environment_of_its_own_has_what_it_imports() -> None:
+    """It runs recloop's reader and metrics where recloop's own packages are not."""
+    imported = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True).stdout
+    assert "numpy" in imported.split()
+    installed = {line.partition("==")[0] for line in REQUIREMENTS.read_text().splitlines()}
+    assert set(imported.split()) - {"recloop"} <= installed
 
 
 def test_stopwatch_counts_only_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
