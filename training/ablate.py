@@ -8,7 +8,7 @@ Run: python -m training.ablate --data SOURCE:DIR --until DATE --from DATE --to D
 
 The ranker and its variants take most of the time; `--ranker-seeds 0` leaves them out. What a part's models say is kept
 beside the report, in FILE.json.checkpoints, until the report is written: the same command goes on from there after it
-was stopped.
+was stopped. The report's seconds and memory are then those of the process that ended the run.
 
 Intervals are paired bootstraps over users of scores that are averaged over the seeds. They hold what other users would
 change, not what other seeds would: beside them stands each seed's own difference. Each part has four chances to be told
