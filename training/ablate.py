@@ -37,6 +37,7 @@ from recloop.labels import Head
 from recloop.settings import DEVICE_CHOICES, Settings, load_settings
 from recloop.sources import FORMS
 from training.bundle import code_commit, ranking_features
+from training.checkpoint import checkpoints_of
 from training.costs import Stopwatch, peak_memory_mb
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_writable(args.report, args.markdown)
-        checkpoints = args.report.with_name(f"{args.report.name}.checkpoints")
+        checkpoints = checkpoints_of(args.report)
         report = run(args, load_settings(epochs=args.epochs, device=args.device, seed=args.seed), checkpoints)
         write_report(args.report, report)
         if args.markdown is not None:

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 from recloop import cli
 from recloop.errors import TrainingError
 from recloop.settings import DEVICE_CHOICES, Settings, load_settings
+from training.checkpoint import checkpoints_of
 from training.costs import RunCosts
 from training.reports import check_writable, write_report
 from training.retrieval.item_sequences import ItemSequences, read_sequences, read_targets
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def command() -> int:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         check_writable(args.report)
-        checkpoints = args.report.with_name(f"{args.report.name}.checkpoints")
+        checkpoints = checkpoints_of(args.report)
         report = run_next_item(args, load_settings(seed=args.seed, device=args.device), checkpoints)
         write_report(args.report, report)
         shutil.rmtree(checkpoints, ignore_errors=True)

@@ -24,6 +24,11 @@ FORMAT = 2
 """Of what the trainers keep: another one where a name, a shape or its meaning changes. A file that has none has 1."""
 
 
+def checkpoints_of(result: Path) -> Path:
+    """Return the folder beside a result in which what its run has so far is kept, until the result is whole."""
+    return result.with_name(f"{result.name}.checkpoints")
+
+
 def run_identity(data: Iterable[Any], settings: Any) -> str:
     """Return a hash of every array of the data and of all settings: two runs with one identity end alike."""
     digest = blake2b(repr(settings).encode(), digest_size=16)

@@ -31,6 +31,7 @@ from recloop.settings import DEVICE_CHOICES, FUSION_CHOICES, RANKER_CHOICES, Set
 from recloop.sources import FORMS, open_source
 from recloop.sources.base import moment
 from training.bundle import Trained, ranking_features, write_bundle
+from training.checkpoint import checkpoints_of
 from training.costs import Stopwatch, peak_memory_mb
 from training.data.dataset import TrainingSet
 from training.data.reader import read_training_set
@@ -138,7 +139,7 @@ def train(
     Raises:
         TrainingError: the training set cannot be used, or the loss stopped being a number; `out` is as it was then.
     """
-    started, watch, checkpoints = time.monotonic(), Stopwatch(), out.with_name(f"{out.name}.checkpoints")
+    started, watch, checkpoints = time.monotonic(), Stopwatch(), checkpoints_of(out)
     with watch.part("read"):
         training_set = read_training_set(folder)
     base = train_base(training_set, settings, watch, checkpoints, warm)
